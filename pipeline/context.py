@@ -1,0 +1,220 @@
+"""What stage code sees of its surroundings: its document, checkpoints, progress, earlier outputs.
+
+A stage sees no database: everything here goes through `AttemptServices`, which the executor
+provides from MongoDB and `pipeline.trial` from memory.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, TypeVarTuple
+
+import anyio
+import anyio.to_process
+from anyio import CapacityLimiter
+from pydantic import BaseModel, TypeAdapter
+
+from pipeline.errors import PartError
+
+T = TypeVar("T")
+Part = TypeVar("Part")
+Model = TypeVar("Model", bound=BaseModel)
+Arguments = TypeVarTuple("Arguments")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stage is, as people see it."""
+
+    done: int
+    total: int | None = None
+    """None while it is not known."""
+    unit: str = "part"
+
+
+class AttemptServices(Protocol):
+    """What an attempt needs from outside; every call may raise `LeaseLost`."""
+
+    async def document_path(self) -> Path:
+        """Return a local copy of the document, valid until the attempt ends."""
+        ...
+
+    async def checkpoints(self) -> Mapping[str, Any]:
+        """Return the parts that earlier attempts saved, by key."""
+        ...
+
+    async def save(self, key: str, value: Any, progress: Progress | None) -> None:
+        """Save a part and the progress with it, durably, in one transaction."""
+        ...
+
+    def report(self, progress: Progress) -> None:
+        """Note progress; it is written with the next renewal."""
+        ...
+
+    async def output(self, stage: str) -> Mapping[str, Any]:
+        """Return the body of an earlier stage's output."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The bytes that a user submitted."""
+
+    name: str
+    """As the submitter gave it; data, not a path."""
+    media_type: str
+    """As the submitter gave it; the content decides."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """Hexadecimal."""
+    services: AttemptServices
+
+    async def path(self) -> Path:
+        """Return a local copy, valid until the attempt ends. Read it, don't change it."""
+        return await self.services.document_path()
+
+    async def read(self) -> bytes:
+        """Return the whole content."""
+        return await anyio.Path(await self.path()).read_bytes()
+
+
+class StageContext:
+    """One attempt, as its stage's code sees it."""
+
+    def __init__(
+        self,
+        *,
+        job: str,
+        task: str,
+        stage: str,
+        attempt: int,
+        document: Document,
+        services: AttemptServices,
+        earlier: Mapping[type[BaseModel], str],
+        processes: CapacityLimiter,
+    ) -> None:
+        self.job = job
+        self.task = task
+        self.stage = stage
+        self.attempt = attempt
+        """1 for the first attempt."""
+        self.document = document
+        self.log = logging.LoggerAdapter(
+            logging.getLogger(f"millrace.stage.{stage}"), {"job": job, "task": task, "attempt": attempt}
+        )
+        self._services = services
+        self._earlier = earlier
+        self._processes = processes
+        self._saved: dict[str, Any] | None = None
+
+    def progress(self, done: int, total: int | None = None, unit: str = "part") -> None:
+        """Tell how far the stage is. Cheap: calls are coalesced into a few writes a second."""
+        self._services.report(Progress(done, total, unit))
+
+    async def output(self, model: type[Model]) -> Model:
+        """Return an earlier stage's output by its type.
+
+        Raises:
+            LookupError: no stage before this one gives that type.
+        """
+        for given, stage in self._earlier.items():
+            if issubclass(given, model):
+                return model.model_validate(await self._services.output(stage))
+        raise LookupError(f"no stage before {self.stage!r} gives {model.__name__}")
+
+    async def run_process(self, function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
+        """Run a plain function in a child process and return what it returns.
+
+        For work that keeps a core busy. The function and its arguments must be picklable: a
+        module-level function of plain values. At most as many run at once as the worker has
+        processors to give; the child is killed when the attempt is cancelled.
+        """
+        return await anyio.to_process.run_sync(
+            function, *arguments, cancellable=True, limiter=self._processes
+        )
+
+    async def checkpoint(
+        self,
+        key: str,
+        function: Callable[[], Awaitable[T]],
+        type_: type[T],
+        *,
+        progress: Progress | None = None,
+    ) -> T:
+        """Return the part saved under `key`, or make it, save it durably and return it.
+
+        Once this has returned, no later attempt calls `function` for this key again.
+        `type_` is what the function returns: anything that pydantic can turn into JSON and back.
+        """
+        adapter = TypeAdapter(type_)
+        saved = await self._load()
+        if key in saved:
+            return adapter.validate_python(saved[key])
+        value = await function()
+        encoded = adapter.dump_python(value, mode="json")
+        await self._services.save(key, encoded, progress)
+        saved[key] = encoded
+        return value
+
+    async def each(
+        self,
+        parts: Sequence[Part],
+        function: Callable[[Part], Awaitable[T]],
+        type_: type[T],
+        *,
+        unit: str = "part",
+        concurrency: int | None = None,
+    ) -> list[T]:
+        """Do `function` for every part, some at a time, each one a checkpoint and a step of progress.
+
+        Parts are keyed and named by their position from 1: `page 3` in an error is the third part.
+        `concurrency` is at most the number of child processes when it is not given. Results come in
+        the order of the parts.
+
+        Raises:
+            PartError: a part failed; the others in flight were cancelled, the finished ones are kept.
+        """
+        saved = await self._load()
+        keys = [f"{unit}-{number}" for number in range(1, len(parts) + 1)]
+        done = sum(key in saved for key in keys)
+        self.progress(done, len(parts), unit)
+        results: dict[int, T] = {}
+        failed: PartError | None = None
+        limiter = CapacityLimiter(concurrency or max(1, int(self._processes.total_tokens)))
+
+        async def one(index: int, part: Part, scope: anyio.CancelScope) -> None:
+            nonlocal done, failed
+            async with limiter:
+                fresh = keys[index] not in saved
+                step = Progress(done + fresh, len(parts), unit)
+                try:
+                    results[index] = await self.checkpoint(
+                        keys[index], lambda: function(part), type_, progress=step
+                    )
+                except Exception as error:  # noqa: BLE001 -- whatever it is, it is passed on with its part
+                    failed = failed or _part_error(f"{unit} {index + 1}", error)
+                    scope.cancel()
+                    return
+                if fresh:
+                    done += 1
+                    self.progress(done, len(parts), unit)
+
+        async with anyio.create_task_group() as group:
+            for index, part in enumerate(parts):
+                group.start_soon(one, index, part, group.cancel_scope)
+        if failed is not None:
+            raise failed
+        return [results[index] for index in range(len(parts))]
+
+    async def _load(self) -> dict[str, Any]:
+        if self._saved is None:
+            self._saved = dict(await self._services.checkpoints())
+        return self._saved
+
+
+def _part_error(part: str, cause: Exception) -> PartError:
+    error = PartError(part)
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,108 @@
+"""Every error that Millrace raises. A class's docstring is its default message.
+
+::
+
+    MillraceError
+    ├── StageError                 raised by a stage's author
+    │   ├── TemporaryError         try again, after `retry_after` when it is given
+    │   └── PermanentError         trying again cannot help
+    ├── PartError                  one part of a stage's work failed; `__cause__` says why
+    ├── DefinitionError            a stage or a pipeline that cannot work, found where it is defined
+    ├── LeaseLost                  this attempt no longer holds its task
+    ├── SubmissionError            a job that cannot be accepted
+    │   └── IdempotencyConflict    the key was used before with other content
+    ├── NotFound                   no such job, output or pipeline
+    ├── StateConflict              the job or task is not in a state that allows this
+    └── StoreError                 the database
+        ├── StoreUnavailable       not reachable, or no majority: try again later
+        ├── NotAReplicaSet         reachable, but without change streams and transactions
+        └── HistoryLost            the change stream cannot go on from this position
+"""
+
+from datetime import timedelta
+
+
+class MillraceError(Exception):
+    """Millrace failed."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class StageError(MillraceError):
+    """The stage failed."""
+
+
+class TemporaryError(StageError):
+    """The stage failed for a reason that may pass: the task is tried again.
+
+    `retry_after` replaces the stage's own backoff for this one retry.
+    """
+
+    def __init__(self, message: str | None = None, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep `retry_after` when the error crosses from a child process."""
+        return _rebuild_temporary, (str(self), self.retry_after)
+
+
+def _rebuild_temporary(message: str, retry_after: timedelta | None) -> TemporaryError:
+    return TemporaryError(message, retry_after=retry_after)
+
+
+class PermanentError(StageError):
+    """The stage failed for a reason that trying again cannot change."""
+
+
+class PartError(MillraceError):
+    """A part of the stage's work failed; the error that it met is `__cause__`."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__(f"{part} failed")
+        self.part = part
+
+
+class DefinitionError(MillraceError):
+    """A stage or a pipeline is defined in a way that cannot work."""
+
+
+class LeaseLost(MillraceError):
+    """Another worker may hold this task now; whatever this attempt produced is thrown away."""
+
+
+class SubmissionError(MillraceError):
+    """The job cannot be accepted."""
+
+
+class IdempotencyConflict(SubmissionError):
+    """This idempotency key was used before with another document, pipeline or params."""
+
+
+class NotFound(MillraceError):
+    """There is no such thing here."""
+
+
+class StateConflict(MillraceError):
+    """The state that it is in does not allow this."""
+
+
+class StoreError(MillraceError):
+    """The database failed."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached, or has no majority, right now."""
+
+
+class NotAReplicaSet(StoreError):
+    """The MongoDB server is not a member of a replica set.
+
+    Change streams and transactions need one. Start mongod with `--replSet rs0` and run
+    `rs.initiate()` once; one member is enough. `replica-set.compose.yml` starts three.
+    """
+
+
+class HistoryLost(StoreError):
+    """The change stream cannot continue from this position."""

@@ -1,0 +1,179 @@
+"""What a stage's author writes: `@stage` on a function, and a `Pipeline` of stages.
+
+A stage is a function of its input and a `StageContext`, optionally of its params::
+
+    @stage(name="count", version=1)
+    async def count(document: Document, context: StageContext) -> WordCount: ...
+
+The first stage of a pipeline takes the `Document`; every later one takes the output of the stage
+before it. Outputs and params are pydantic models. A pipeline whose types don't chain is refused
+where it is defined.
+"""
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast, get_type_hints
+
+from pydantic import BaseModel
+
+from pipeline.context import Document, StageContext
+from pipeline.errors import DefinitionError
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+
+StageFunction = Callable[..., Awaitable[BaseModel]] | Callable[..., BaseModel]
+
+
+class NoParams(BaseModel, extra="forbid"):
+    """The params of a stage that takes none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, and how long after a failure, a task is tried again.
+
+    The n-th retry waits `first * factor ** (n - 1)`, at most `longest`, of which a random half is
+    taken off, so that many tasks that failed together do not come back together.
+    """
+
+    max_attempts: int = 3
+    """Attempts in all, the first one and those that died with their worker included; at least 1."""
+    first: timedelta = timedelta(seconds=2)
+    factor: float = 2.0
+    longest: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One kind of work, as `@stage` made it. Immutable."""
+
+    name: str
+    version: int
+    function: StageFunction
+    input: type[BaseModel] | type[Document]
+    output: type[BaseModel]
+    params: type[BaseModel] = NoParams
+    takes_params: bool = False
+    timeout: timedelta = timedelta(hours=1)
+    """Wall-clock limit of one attempt; reaching it counts as a temporary error."""
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    @property
+    def is_async(self) -> bool:
+        """True for a coroutine function; a plain one runs in a thread."""
+        return inspect.iscoroutinefunction(self.function)
+
+
+def stage(
+    *,
+    name: str,
+    version: int = 1,
+    timeout: timedelta = timedelta(hours=1),
+    retry: RetryPolicy | None = None,
+) -> Callable[[StageFunction], Stage]:
+    """Make a `Stage` of a function `(input, context)` or `(input, context, params)`.
+
+    Raise `version` when the function's output changes: checkpoints of the old version are then not
+    reused.
+
+    Raises:
+        DefinitionError: a name or a signature that cannot work; the message says which and why.
+    """
+    if not _NAME.fullmatch(name):
+        raise DefinitionError(f"stage name {name!r}: use lower-case letters, digits and dashes, at most 40")
+
+    def define(function: StageFunction) -> Stage:
+        taken, output, params = _signature(name, function)
+        return Stage(
+            name=name,
+            version=version,
+            function=function,
+            input=taken,
+            output=output,
+            params=params or NoParams,
+            takes_params=params is not None,
+            timeout=timeout,
+            retry=retry or RetryPolicy(),
+        )
+
+    return define
+
+
+def _signature(
+    name: str, function: StageFunction
+) -> tuple[type[BaseModel] | type[Document], type[BaseModel], type[BaseModel] | None]:
+    hints = get_type_hints(function)
+    parameters = list(inspect.signature(function).parameters)
+    if len(parameters) not in (2, 3):
+        raise DefinitionError(
+            f"stage {name!r}: the function takes (input, context) or (input, context, params)"
+        )
+    taken = hints.get(parameters[0])
+    if taken is not Document and not _is_model(taken):
+        raise DefinitionError(f"stage {name!r}: annotate {parameters[0]!r} as Document or a pydantic model")
+    if hints.get(parameters[1]) is not StageContext:
+        raise DefinitionError(f"stage {name!r}: annotate {parameters[1]!r} as StageContext")
+    output = hints.get("return")
+    if not _is_model(output):
+        raise DefinitionError(f"stage {name!r}: annotate the return value with a pydantic model")
+    params = hints.get(parameters[2]) if len(parameters) == 3 else None
+    if len(parameters) == 3 and not _is_model(params):
+        raise DefinitionError(f"stage {name!r}: annotate {parameters[2]!r} with a pydantic model")
+    return taken, cast("type[BaseModel]", output), params  # type: ignore[return-value]
+
+
+def _is_model(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, BaseModel)
+
+
+class Pipeline:
+    """Ordered stages under a name and a version. Immutable once made.
+
+    Raises:
+        DefinitionError: no stages, two of one name, or types that don't chain (both are named).
+    """
+
+    def __init__(self, name: str, stages: Sequence[Stage], *, version: int = 1) -> None:
+        if not _NAME.fullmatch(name):
+            raise DefinitionError(
+                f"pipeline name {name!r}: use lower-case letters, digits and dashes, at most 40"
+            )
+        if not stages:
+            raise DefinitionError(f"pipeline {name!r} has no stages")
+        self.name = name
+        self.version = version
+        self.stages = tuple(stages)
+        self._by_name = {each.name: each for each in self.stages}
+        if len(self._by_name) != len(self.stages):
+            raise DefinitionError(f"pipeline {name!r} has two stages of one name")
+        self._check_chain()
+
+    def _check_chain(self) -> None:
+        first = self.stages[0]
+        if first.input is not Document:
+            raise DefinitionError(f"stage {first.name!r} comes first, so it must take a Document")
+        for before, after in zip(self.stages, self.stages[1:], strict=False):
+            if after.input is not Document and not issubclass(before.output, after.input):
+                raise DefinitionError(
+                    f"stage {after.name!r} takes {after.input.__name__}, "
+                    f"but {before.name!r} before it gives {before.output.__name__}"
+                )
+
+    def __getitem__(self, name: str) -> Stage:
+        """Return the stage of that name; KeyError when there is none."""
+        return self._by_name[name]
+
+    def after(self, name: str) -> Stage | None:
+        """Return the stage that follows `name`, None after the last."""
+        position = self.stages.index(self._by_name[name]) + 1
+        return self.stages[position] if position < len(self.stages) else None
+
+    def before(self, name: str) -> tuple[Stage, ...]:
+        """Return the stages that run before `name`, in order."""
+        return self.stages[: self.stages.index(self._by_name[name])]
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self.name!r}, {[each.name for each in self.stages]}, version={self.version})"

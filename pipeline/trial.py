@@ -1,0 +1,108 @@
+"""Try one stage on one file, without MongoDB: `output = await run_stage(ocr, Path("scan.pdf"))`."""
+
+import hashlib
+import mimetypes
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from anyio import CapacityLimiter, to_thread
+from pydantic import BaseModel
+
+from pipeline.context import Document, Progress, StageContext
+from pipeline.stage import Stage
+
+
+class MemoryServices:
+    """An attempt's services for a trial: checkpoints and progress stay in memory, to be looked at."""
+
+    def __init__(self, path: Path, outputs: Mapping[str, Any]) -> None:
+        self.path = path
+        self.outputs = outputs
+        self.saved: dict[str, Any] = {}
+        self.reported: list[Progress] = []
+
+    async def document_path(self) -> Path:
+        """Return the file itself."""
+        return self.path
+
+    async def checkpoints(self) -> Mapping[str, Any]:
+        """Return what was saved in this trial."""
+        return dict(self.saved)
+
+    async def save(self, key: str, value: Any, progress: Progress | None) -> None:
+        """Keep the part."""
+        self.saved[key] = value
+        if progress is not None:
+            self.reported.append(progress)
+
+    def report(self, progress: Progress) -> None:
+        """Keep the progress."""
+        self.reported.append(progress)
+
+    async def output(self, stage: str) -> Mapping[str, Any]:
+        """Return the body given for that stage."""
+        body: Mapping[str, Any] = self.outputs[stage]
+        return body
+
+
+async def run_stage(
+    stage: Stage,
+    file: Path,
+    *,
+    earlier: Sequence[BaseModel] = (),
+    params: BaseModel | None = None,
+    services: MemoryServices | None = None,
+    processes: int | None = None,
+) -> BaseModel:
+    """Run one stage on a local file and return its output; its errors are raised as they are.
+
+    Args:
+        stage: The stage.
+        file: The document.
+        earlier: Outputs of the stages before it, in order; the last one is the stage's input.
+        params: The stage's params; its defaults when not given.
+        services: Give one to look at checkpoints and progress afterwards, or to resume from them.
+        processes: Child processes for `run_process`; the number of cores when not given.
+    """
+    names = {type(output): f"earlier-{number}" for number, output in enumerate(earlier)}
+    bodies = {names[type(output)]: output.model_dump(mode="json") for output in earlier}
+    services = services or MemoryServices(file, bodies)
+    services.outputs = bodies
+    content = await to_thread.run_sync(file.read_bytes)
+    document = Document(
+        name=file.name,
+        media_type=mimetypes.guess_type(file.name)[0] or "application/octet-stream",
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        services=services,
+    )
+    context = StageContext(
+        job="trial",
+        task=f"trial:{stage.name}:1",
+        stage=stage.name,
+        attempt=1,
+        document=document,
+        services=services,
+        earlier=names,
+        processes=CapacityLimiter(processes or os.cpu_count() or 1),
+    )
+    return await call_stage(stage, document if stage.input is Document else earlier[-1], context, params)
+
+
+async def call_stage(
+    stage: Stage, value: Document | BaseModel, context: StageContext, params: BaseModel | None
+) -> BaseModel:
+    """Call a stage's function: a coroutine in place, a plain function in a thread."""
+    arguments: list[Any] = [value, context]
+    if stage.takes_params:
+        arguments.append(params or stage.params())
+    function: Any = stage.function
+    if stage.is_async:
+        output: BaseModel = await function(*arguments)
+    else:
+        output = await to_thread.run_sync(lambda: function(*arguments), abandon_on_cancel=True)
+    if not isinstance(output, stage.output):
+        raise TypeError(f"stage {stage.name!r} returned {type(output).__name__}, not {stage.output.__name__}")
+    return output

@@ -1,0 +1,1 @@
+"""The built-in stages: OCR, named entities, LLM. Each is one stage with its engines beside it."""

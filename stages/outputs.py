@@ -1,0 +1,118 @@
+"""What the built-in stages give, and so what they take from each other.
+
+Positions: `start` and `end` are character offsets, half open. A box is (left, top, right, bottom)
+in the page's own units, from its top left corner: points (1/72 inch) for PDF, pixels for images.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+Box = tuple[float, float, float, float]
+Confidence = Annotated[float, Field(ge=0, le=1)]
+
+
+class Word(BaseModel):
+    """A word on its page; `start` and `end` are offsets in the page's text."""
+
+    text: str
+    start: int
+    end: int
+    box: Box
+    confidence: Confidence | None = None
+    """None where nothing was recognised but read from a text layer."""
+
+
+class Block(BaseModel):
+    """A paragraph, column part or table that is read as one; offsets in the page's text."""
+
+    start: int
+    end: int
+    box: Box
+
+
+class Page(BaseModel):
+    """One page of a document; formats without pages have one."""
+
+    number: int
+    """From 1."""
+    text: str
+    """Blocks in reading order, parted by empty lines."""
+    method: Literal["text-layer", "ocr", "text-layer+ocr", "text", "empty"]
+    """Where the text is from: a PDF's own layer, recognition, both, the file's own text, nothing there."""
+    confidence: Confidence | None = None
+    """Mean over the recognised words, weighted by length; None where nothing was recognised."""
+    width: float = 0
+    height: float = 0
+    start: int = 0
+    """Offset of the page's text in the whole text."""
+    words: list[Word] = []
+    blocks: list[Block] = []
+
+
+class OcrOutput(BaseModel):
+    """The text of a document, with the place of every word."""
+
+    text: str
+    """The pages' texts, parted by form feeds."""
+    pages: list[Page]
+    engine: str
+    """Engine and version, such as `rapidocr 3.10.0`, or `text` where nothing was recognised."""
+
+
+class Entity(BaseModel):
+    """One mention of something named; offsets in the whole text."""
+
+    label: str
+    """PERSON, ORG, LOC, DATE, MONEY, EMAIL, PHONE, URL, IBAN, VAT_ID, REFERENCE, ADDRESS …"""
+    text: str
+    start: int
+    end: int
+    page: int
+    box: Box | None = None
+    """Around all its words; None where the page has no word boxes."""
+    score: Confidence
+    normalized: str | None = None
+    """ISO 8601 date, `1234.50 EUR`, E.164 phone number, compact IBAN …"""
+    engine: str
+
+
+class NerOutput(BaseModel):
+    """The entities of a document, by their place in the text."""
+
+    entities: list[Entity]
+    engine: str
+
+
+class DocumentField(BaseModel):
+    """A key field of a document, with where it was found."""
+
+    name: str
+    value: str
+    page: int | None = None
+    quote: str | None = None
+    """The words of the document that say so."""
+    box: Box | None = None
+    grounded: bool = True
+    """False when the quote does not occur in the text."""
+
+
+class Usage(BaseModel):
+    """Tokens, as the endpoint counted them; zero for the extractive engine."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+class LlmOutput(BaseModel):
+    """What a document is about."""
+
+    type: Literal["invoice", "receipt", "contract", "letter", "report", "other"]
+    title: str
+    summary: str
+    fields: list[DocumentField]
+    engine: str
+    """`openai` for an endpoint, `extractive` for the stand-in that needs none."""
+    model: str | None = None
+    usage: Usage = Usage()
