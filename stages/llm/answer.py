@@ -1,0 +1,62 @@
+"""What a model is asked to answer: the schema that it is sent and that its answer is checked against."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+
+from stages.llm.expected import DocumentType
+
+# Bounds also keep a grammar-constrained model, which must close what it opens, from never ending.
+_REASONING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+_JSON = TypeAdapter(dict[str, Any])
+
+# In a strict schema every property is required and no other is allowed, but an answer with one more
+# is no reason to ask again.
+_STRICT = ConfigDict(
+    extra="ignore", coerce_numbers_to_str=True, json_schema_extra={"additionalProperties": False}
+)
+
+
+class AnswerField(BaseModel):
+    """A field as the model gave it, not yet checked against the text."""
+
+    model_config = _STRICT
+
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    value: Annotated[str, Field(min_length=1, max_length=500)]
+    page: Annotated[int, Field(ge=1, le=1_000_000)] | None
+    quote: Annotated[str, Field(max_length=500)]
+
+
+class Answer(BaseModel):
+    """A whole answer."""
+
+    model_config = _STRICT
+
+    type: DocumentType
+    title: Annotated[str, Field(max_length=200)]
+    summary: Annotated[str, Field(max_length=2000)]
+    fields: Annotated[list[AnswerField], Field(max_length=40)]
+
+    @field_validator("fields", mode="before")
+    @classmethod
+    def _without_missing(cls, value: object) -> object:
+        """Drop fields that a model without a grammar lists with no value: they say 'not found'."""
+        if not isinstance(value, list):
+            return value
+        return [each for each in value if not (isinstance(each, dict) and each.get("value") in (None, ""))]
+
+    @classmethod
+    def parse(cls, text: str) -> "Answer":
+        """Return the answer in a model's text, which may think aloud first or fence the JSON.
+
+        Raises:
+            pydantic.ValidationError: no JSON object, or not one of this schema.
+        """
+        text = _REASONING.sub("", text, count=1)
+        start, end = text.find("{"), text.rfind("}")
+        return cls.model_validate(_JSON.validate_json(text[start : end + 1] if 0 <= start < end else text))
+
+
+ANSWER_SCHEMA: dict[str, Any] = Answer.model_json_schema()

@@ -1,0 +1,143 @@
+"""An OpenAI-compatible endpoint: one request at a time, every failure a typed error."""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal, TypedDict, cast
+
+import anyio
+import httpx
+import openai
+
+from pipeline import PermanentError, TemporaryError
+from stages.llm.completion import Completion
+from stages.llm.dialect import Dialect
+from stages.llm.faults import as_stage_error, is_too_long
+from stages.llm.settings import LlmSettings
+
+# An answer of 4,096 tokens is some 20 kB; whatever is this long is none.
+MAX_BODY = 8 * 1024 * 1024
+# The client of openai 2 logs whole requests, the document's text with them, at DEBUG.
+logging.getLogger("openai").setLevel(logging.INFO)
+# What each endpoint and model was found to understand, for the life of the process.
+_understood: dict[tuple[str, str], Dialect] = {}
+
+
+class Message(TypedDict):
+    """A turn of the conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class _BoundedStream(httpx.AsyncByteStream):
+    """A response's body that fails, rather than fill the memory, when it does not end."""
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        received = 0
+        async for part in self._stream:
+            received += len(part)
+            if received > MAX_BODY:
+                raise httpx.ReadError(f"more than {MAX_BODY} bytes")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _bound(response: httpx.Response) -> None:
+    response.stream = _BoundedStream(cast("httpx.AsyncByteStream", response.stream))
+
+
+class Endpoint:
+    """An open client of the operator's endpoint. Made by `open_endpoint`; tasks may share it."""
+
+    def __init__(self, client: openai.AsyncOpenAI, settings: LlmSettings, model: str) -> None:
+        self._client = client
+        self._settings = settings
+        self._model = model
+        self._key = (str(settings.base_url), model)
+
+    async def complete(self, messages: Sequence[Message], schema: dict[str, Any]) -> Completion:
+        """Ask for one completion in the form of `schema`, in the strictest way the endpoint knows.
+
+        The first call finds out which that is; later ones in this process start from it.
+
+        Raises:
+            TemporaryError: busy, failing, unreachable, too slow, or no completion in the answer.
+            PermanentError: the request is refused; the message names the setting to check.
+        """
+        dialect = _understood.get(self._key, Dialect())
+        while True:
+            try:
+                body = await self._send(messages, schema, dialect)
+            except openai.APIStatusError as error:
+                plainer = dialect.plainer(error.param) if _refuses_form(error) else None
+                if plainer is None:
+                    raise as_stage_error(error) from None
+                dialect = plainer
+            except openai.APIError as error:
+                raise as_stage_error(error) from None
+            else:
+                completion = Completion.parse(body)
+                _understood[self._key] = dialect
+                return completion
+
+    async def _send(self, messages: Sequence[Message], schema: dict[str, Any], dialect: Dialect) -> bytes:
+        if dialect.needs_schema_in_prompt:
+            messages = _with_schema(messages, schema)
+        limit = self._settings.timeout.total_seconds()
+        options = dialect.options(schema, self._settings.max_tokens)
+        try:
+            # The client's own timeout starts again with every byte; this one bounds the whole.
+            with anyio.fail_after(limit):
+                response = await self._client.chat.completions.with_raw_response.create(
+                    model=self._model, messages=cast("Any", list(messages)), **options
+                )
+        except TimeoutError:
+            raise TemporaryError(
+                f"the LLM endpoint did not end its answer in {limit:g} s (MILLRACE_LLM_TIMEOUT)"
+            ) from None
+        return bytes(response.http_response.content)
+
+
+@asynccontextmanager
+async def open_endpoint(settings: LlmSettings) -> AsyncIterator[Endpoint]:
+    """Open the operator's endpoint; its connections are closed on leaving.
+
+    Raises:
+        PermanentError: the settings name no endpoint or no model.
+    """
+    if settings.base_url is None or settings.model is None:
+        raise PermanentError("set MILLRACE_LLM_BASE_URL and MILLRACE_LLM_MODEL to ask an LLM endpoint")
+    timeout = settings.timeout.total_seconds()
+    # No redirects: the operator named this address, not the one that it may point to.
+    http = httpx.AsyncClient(timeout=timeout, follow_redirects=False, event_hooks={"response": [_bound]})
+    # A placeholder without a key: the client would otherwise send OPENAI_API_KEY from the environment.
+    key = settings.api_key.get_secret_value() if settings.api_key else "none"
+    async with openai.AsyncOpenAI(
+        base_url=str(settings.base_url),
+        api_key=key,
+        max_retries=0,
+        timeout=timeout,
+        http_client=cast("Any", http),  # openai 3 takes httpx clients, but its types say httpx2
+    ) as client:
+        yield Endpoint(client, settings, settings.model)
+
+
+def _refuses_form(error: openai.APIStatusError) -> bool:
+    return error.status_code in (400, 422, 501) and not is_too_long(error)
+
+
+def _with_schema(messages: Sequence[Message], schema: dict[str, Any]) -> list[Message]:
+    """Put the schema into the first message: chat templates often allow only one of the system."""
+    first, *others = messages
+    content = (
+        f"{first['content']}\nAnswer with one JSON object and nothing else. "
+        f"It follows this JSON schema:\n{json.dumps(schema)}"
+    )
+    return [{"role": first["role"], "content": content}, *others]

@@ -1,0 +1,91 @@
+"""The key fields of letters and reports."""
+
+import re
+from collections.abc import Iterator
+
+from stages.llm.extractive.facts import Facts, Line, matched
+from stages.outputs import DocumentField
+
+_CLOSING = re.compile(
+    r"^(?:yours (?:sincerely|faithfully|truly)|(?:kind |best |warm )?regards|sincerely|mit freundlichen)",
+    re.I,
+)
+_SALUTATION = re.compile(r"^(?:dear|sehr geehrte[rs]?)\s+(?P<who>[^,:]{2,80})", re.I)
+_SUBJECT = re.compile(r"^(?:re|subject|betreff|regarding)\s*[:.]\s*(?P<what>\S.*)", re.I)
+_REFERENCE = re.compile(r"\b(?:our ref|ref(?:erence)?|document(?: no)?|letter no|no)\b[.:]?", re.I)
+_AUTHOR = re.compile(r"^(?:author|prepared by|written by|minutes(?: taken)? by|from)\b\s*:?", re.I)
+_CHAIR = re.compile(r"\bchair(?:ed by|man|woman|person)?\b\s*:?", re.I)
+_NEXT = re.compile(r"\bnext meeting\b", re.I)
+_DATED = re.compile(r"^(?:date|datum|held on)\b", re.I)
+# A signature's name stands within so many lines of the closing words.
+_SIGNATURE_LINES = 4
+
+
+def letter(facts: Facts) -> Iterator[DocumentField]:
+    """Yield a letter's fields as far as they are found."""
+    yield from _sender(facts)
+    yield from _head(facts)
+    for line in facts.lines:
+        if match := _SALUTATION.match(line.text):
+            yield matched("recipient", line, match, "who")
+            break
+    yield from subject(facts)
+
+
+def report(facts: Facts) -> Iterator[DocumentField]:
+    """Yield the fields of a report or of minutes as far as they are found."""
+    for name, pattern, label in (
+        ("author", _AUTHOR, "PERSON"),
+        ("chair", _CHAIR, "PERSON"),
+        ("next_meeting", _NEXT, "DATE"),
+    ):
+        for found in list(facts.labelled(pattern, label))[:1]:
+            yield facts.field(name, found)
+    yield from _head(facts)
+    yield from subject(facts)
+
+
+def subject(facts: Facts) -> Iterator[DocumentField]:
+    """Yield the subject that a line is labelled with, else the short line next to the salutation."""
+    for line in facts.lines:
+        if match := _SUBJECT.match(line.text):
+            yield matched("subject", line, match, "what")
+            return
+    for number, line in enumerate(facts.lines):
+        if _SALUTATION.match(line.text):
+            near = [*facts.lines[number + 1 : number + 2], *facts.lines[max(number - 1, 0) : number]]
+            for each in near:
+                if match := re.fullmatch(r"[A-Z].{3,90}[^.,;:!?]", each.text):
+                    yield matched("subject", each, match)
+                    return
+            return
+
+
+def _head(facts: Facts) -> Iterator[DocumentField]:
+    """Yield organisation, date and reference: a labelled one, else the first."""
+    for organisation in facts.of("ORG")[:1]:
+        yield facts.field("organization", organisation)
+    dates = [*facts.labelled(_DATED, "DATE"), *facts.of("DATE")]
+    for date in dates[:1]:
+        yield facts.field("date", date)
+    references = [*facts.labelled(_REFERENCE, "REFERENCE"), *facts.of("REFERENCE")]
+    for reference in references[:1]:
+        yield facts.field("reference", reference)
+
+
+def _sender(facts: Facts) -> Iterator[DocumentField]:
+    """Yield who signed: the line, for the title before the name, that a person is named in."""
+    for number, line in enumerate(facts.lines):
+        if _CLOSING.match(line.text):
+            for near in facts.lines[number : number + 1 + _SIGNATURE_LINES]:
+                if facts.on(near, "PERSON"):
+                    yield _signature(near)
+                    return
+    for person in facts.of("PERSON")[:1]:
+        yield facts.field("sender", person)
+
+
+def _signature(line: Line) -> DocumentField:
+    name = re.compile(r"[^,]*").match(line.text)
+    assert name is not None  # noqa: S101 -- it matches the empty text as well
+    return matched("sender", line, name)

@@ -1,0 +1,120 @@
+"""Reads a document with a model: at once when it is short, else in chunks whose answers are merged."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from pipeline import PermanentError, StageContext
+from stages.llm.endpoint import Endpoint
+from stages.llm.evidence import Evidence
+from stages.llm.params import LlmParams
+from stages.llm.passages import Chunk, chunks
+from stages.llm.prompt import merging, reading
+from stages.llm.question import Reading, ask, total_usage
+from stages.llm.settings import LlmSettings
+from stages.outputs import LlmOutput, NerOutput, OcrOutput
+
+
+class _Plan(BaseModel):
+    """How the document is cut. Saved first: later attempts keep to it when settings have changed."""
+
+    limit: int
+    chunks: list[Chunk]
+
+
+class Reader:
+    """One document, one endpoint."""
+
+    def __init__(
+        self, context: StageContext, endpoint: Endpoint, settings: LlmSettings, params: LlmParams
+    ) -> None:
+        self._context = context
+        self._endpoint = endpoint
+        self._settings = settings
+        self._params = params
+
+    async def read(self, text: OcrOutput, entities: NerOutput) -> LlmOutput:
+        """Return what the model says, each field checked against the text.
+
+        Every chunk's answer is a checkpoint; a merge of answers is one, too.
+
+        Raises:
+            PermanentError: more chunks than the operator allows, or see `Endpoint.complete`.
+            TemporaryError: see `ask`; of a chunk it is the cause of a PartError.
+        """
+        plan = await self._context.checkpoint("plan", lambda: self._plan(text), _Plan)
+        pages = {page.number: page for page in text.pages}
+
+        async def one(chunk: Chunk) -> Reading:
+            return await ask(self._endpoint, reading(pages, chunk, entities.entities, self._params))
+
+        if len(plan.chunks) == 1:
+            whole = await one(plan.chunks[0])
+        else:
+            parts = await self._context.each(
+                plan.chunks, one, Reading, unit="chunk", concurrency=self._settings.concurrency
+            )
+            whole = await self._merged(parts, plan.limit)
+        return self._output(whole, Evidence(text.pages))
+
+    async def _plan(self, text: OcrOutput) -> _Plan:
+        limit = self._settings.max_characters
+        made = chunks(text.pages, limit)
+        if len(made) > self._settings.max_chunks:
+            raise PermanentError(
+                f"the document needs {len(made)} requests of {limit} characters, more than "
+                f"MILLRACE_LLM_MAX_CHUNKS={self._settings.max_chunks}: raise it, or "
+                "MILLRACE_LLM_MAX_CHARACTERS where the model's context allows, or split the document"
+            )
+        return _Plan(limit=limit, chunks=made)
+
+    async def _merged(self, parts: list[Reading], limit: int) -> Reading:
+        """Merge answers group by group until one is left."""
+        level = 0
+        while len(parts) > 1:
+            level += 1
+            parts = await self._context.each(
+                _groups(parts, limit),
+                self._merge,
+                Reading,
+                unit=f"merge-{level}",
+                concurrency=self._settings.concurrency,
+            )
+        return parts[0]
+
+    async def _merge(self, parts: Sequence[Reading]) -> Reading:
+        if len(parts) == 1:
+            return parts[0]
+        merged = await ask(
+            self._endpoint, merging([each.answer.model_dump_json() for each in parts], self._params)
+        )
+        usage = total_usage([merged.usage, *(each.usage for each in parts)])
+        return merged.model_copy(update={"usage": usage})
+
+    def _output(self, whole: Reading, evidence: Evidence) -> LlmOutput:
+        fields = evidence.grounded(whole.answer.fields)
+        if self._params.fields:
+            fields = [each for each in fields if each.name in self._params.fields]
+        return LlmOutput(
+            type=whole.answer.type,
+            title=" ".join(whole.answer.title.split()),
+            summary=" ".join(whole.answer.summary.split()),
+            fields=fields,
+            engine="openai",
+            model=whole.model or self._settings.model,
+            usage=whole.usage,
+        )
+
+
+def _groups(parts: Sequence[Reading], limit: int) -> list[list[Reading]]:
+    """Return groups of answers of about `limit` characters, two at least, but for a last one."""
+    groups: list[list[Reading]] = []
+    size = 0
+    for part in parts:
+        length = len(part.answer.model_dump_json())
+        if not groups or (size + length > limit and len(groups[-1]) > 1):
+            groups.append([])
+            size = 0
+        groups[-1].append(part)
+        size += length
+    return groups

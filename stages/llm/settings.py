@@ -1,0 +1,98 @@
+"""The operator's settings of the LLM stage, from `MILLRACE_LLM_…` variables."""
+
+from datetime import timedelta
+from typing import Self
+
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline import PermanentError
+
+PREFIX = "MILLRACE_LLM_"
+
+
+class LlmSettings(BaseSettings):
+    """Which endpoint is asked, and how much of it. Read anew for every attempt.
+
+    A variable that is empty counts as not set.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    base_url: HttpUrl | None = None
+    """Root of an OpenAI-compatible API, such as `http://localhost:8080/v1`. Without one, the
+    extractive engine answers. Only the operator sets it: a job could otherwise aim requests at
+    addresses inside the operator's network."""
+
+    model: str | None = None
+    """The model's name as the endpoint knows it. Needed with `base_url`: every endpoint has others."""
+
+    api_key: SecretStr | None = None
+    """Sent as a bearer token. Default none, as local servers want none."""
+
+    timeout: timedelta = timedelta(seconds=120)
+    """Limit of one request, from connecting to the last byte; in seconds when it is a plain number.
+    Default 120: a small model on a CPU needs about a minute for a full chunk."""
+
+    max_tokens: int = Field(default=4096, ge=16)
+    """Tokens that one answer may have. Default 4096: about four times an invoice's answer, so that
+    reasoning models have some left to think, and an answer without end is cut off."""
+
+    max_characters: int = Field(default=12_000, ge=500)
+    """Characters of document text in one request; a longer document is read in chunks. Default
+    12,000: some 3,000 tokens of English, which leaves room in a context of 8,192."""
+
+    max_chunks: int = Field(default=400, ge=1)
+    """Chunks that one document may need; a longer one is refused. Default 400, about 2,000 pages:
+    a bound on what one job can cost."""
+
+    concurrency: int = Field(default=4, ge=1)
+    """Requests of one job at the same time. Default 4: the slots of a usual local server."""
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _seconds(cls, value: object) -> object:
+        if isinstance(value, str) and value.replace(".", "", 1).isdecimal():
+            return timedelta(seconds=float(value))
+        return value
+
+    @field_validator("timeout")
+    @classmethod
+    def _positive(cls, value: timedelta) -> timedelta:
+        if value <= timedelta(0):
+            raise ValueError("must be more than 0 seconds")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_credentials(cls, value: HttpUrl | None) -> HttpUrl | None:
+        if value is not None and (value.username or value.password):
+            raise ValueError(f"must not hold a user or a password; use {PREFIX}API_KEY")
+        return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = value.get_secret_value() if value else ""
+        if not (secret.isascii() and secret.isprintable()):
+            raise ValueError("must be printable ASCII characters")
+        return value
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            PermanentError: a variable has a value that cannot be; its name is given, its value not.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{PREFIX}{'.'.join(str(step) for step in each['loc']).upper()}: {each['msg']}"
+                for each in error.errors(include_input=False, include_url=False)
+            )
+            # Not chained: a validation error may repeat what it refused.
+            raise PermanentError(f"correct the worker's settings: {problems}") from None

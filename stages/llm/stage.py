@@ -1,0 +1,40 @@
+"""The LLM stage: what is this document about?"""
+
+from datetime import timedelta
+
+from pipeline import RetryPolicy, StageContext, stage
+from stages.llm.extractive import extract
+from stages.llm.params import LlmParams
+from stages.llm.settings import LlmSettings
+from stages.outputs import LlmOutput, NerOutput, OcrOutput
+
+
+@stage(
+    name="llm",
+    version=1,
+    timeout=timedelta(hours=1),
+    # An endpoint that restarts is away for minutes: five attempts reach over about five of them.
+    retry=RetryPolicy(max_attempts=5, first=timedelta(seconds=10), factor=3),
+)
+async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> LlmOutput:
+    """Give a document's type, title, summary and key fields, each field with its evidence.
+
+    With `MILLRACE_LLM_BASE_URL` set, an OpenAI-compatible endpoint answers; its quotes are checked
+    against the text. Without, the extractive engine does, which is a stand-in and not an LLM. A
+    document without text is never sent.
+
+    Raises:
+        TemporaryError: the endpoint is busy, failing, too slow, or does not answer as asked.
+        PermanentError: a setting is wrong, or the endpoint refuses; the message says what to change.
+        PartError: one of these as its cause, in one chunk of a long document.
+    """
+    text = await context.output(OcrOutput)
+    settings = LlmSettings.read()
+    if settings.base_url is None or not text.text.strip():
+        return await context.run_process(extract, context.document.name, text, entities, params)
+    # Imported here: the child processes of the extractive engine need no client.
+    from stages.llm.endpoint import open_endpoint
+    from stages.llm.reader import Reader
+
+    async with open_endpoint(settings) as endpoint:
+        return await Reader(context, endpoint, settings, params).read(text, entities)
