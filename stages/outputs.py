@@ -38,8 +38,9 @@ class Page(BaseModel):
     """From 1."""
     text: str
     """Blocks in reading order, parted by empty lines."""
-    method: Literal["text-layer", "ocr", "text-layer+ocr", "text", "empty"]
-    """Where the text is from: a PDF's own layer, recognition, both, the file's own text, nothing there."""
+    method: Literal["text-layer", "ocr-layer", "ocr", "text-layer+ocr", "text", "empty"]
+    """Where the text is from: a PDF's own layer, the invisible layer that an earlier OCR left in it,
+    recognition, both, the file's own text, nothing there."""
     confidence: Confidence | None = None
     """Mean over the recognised words, weighted by length; None where nothing was recognised."""
     width: float = 0

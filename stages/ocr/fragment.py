@@ -1,0 +1,107 @@
+"""A fragment: a piece of one line of text, as an OCR engine or a PDF gives it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from stages.outputs import Box
+
+
+@dataclass(frozen=True, slots=True)
+class FragmentWord:
+    """One word of a fragment, without spaces."""
+
+    text: str
+    box: Box
+    """(left, top, right, bottom) in page units, from the page's top left corner."""
+    confidence: float | None = None
+    """0 to 1; None for text that was not recognised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A run of words on one baseline; at least one word."""
+
+    words: tuple[FragmentWord, ...]
+    box: Box
+    angle: float = 0.0
+    """Of the baseline, in radians, clockwise on the page (y grows downwards)."""
+
+    @property
+    def text(self) -> str:
+        """The words, parted by single spaces."""
+        return " ".join(word.text for word in self.words)
+
+    def scaled(self, factor: float) -> "Fragment":
+        """Return the same in a unit of which one old unit makes `factor`."""
+        words = tuple(replace(word, box=_scaled(word.box, factor)) for word in self.words)
+        return Fragment(words, _scaled(self.box, factor), self.angle)
+
+
+def _scaled(box: Box, factor: float) -> Box:
+    left, top, right, bottom = box
+    return left * factor, top * factor, right * factor, bottom * factor
+
+
+def enclosing(boxes: Iterable[Box]) -> Box:
+    """Return the smallest box around at least one box."""
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def uncovered(fragments: Iterable[Fragment], by: Iterable[Fragment]) -> list[Fragment]:
+    """Return the fragments without the words whose middle lies in a word of the others."""
+    covers = [word.box for fragment in by for word in fragment.words]
+    kept = []
+    for fragment in fragments:
+        words = tuple(word for word in fragment.words if not any(_holds(box, word.box) for box in covers))
+        if words:
+            kept.append(Fragment(words, enclosing(word.box for word in words), fragment.angle))
+    return kept
+
+
+def _holds(outer: Box, inner: Box) -> bool:
+    x, y = (inner[0] + inner[2]) / 2, (inner[1] + inner[3]) / 2
+    return outer[0] <= x <= outer[2] and outer[1] <= y <= outer[3]
+
+
+def upright(fragments: list[Fragment]) -> list[Box]:
+    """Return the fragments' boxes as they would be on a page that was scanned straight.
+
+    The page's angle is the median of its fragments' angles, the wide ones counting most. A box
+    around a tilted line is taller than the line; here it gets the line's own height back.
+    """
+    angle = _page_angle(fragments)
+    if not angle:
+        return [fragment.box for fragment in fragments]
+    return [_turned_back(fragment.box, angle) for fragment in fragments]
+
+
+def _page_angle(fragments: list[Fragment]) -> float:
+    """Return the weighted median angle, 0 when it is too large to be a skewed scan."""
+    weighted = sorted((each.angle, each.box[2] - each.box[0]) for each in fragments)
+    half = sum(weight for _, weight in weighted) / 2
+    for angle, weight in weighted:
+        half -= weight
+        if half <= 0:
+            return angle if abs(angle) < math.radians(20) else 0.0
+    return 0.0
+
+
+def _turned_back(box: Box, angle: float) -> Box:
+    left, top, right, bottom = box
+    cos, sin = math.cos(angle), math.sin(angle)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    centre_x, centre_y = x * cos + y * sin, y * cos - x * sin
+    # The box of a line of length l and height h turned by an angle measures l·cos + h·sin by
+    # l·sin + h·cos; solved for l and h.
+    width, height = right - left, bottom - top
+    double = cos * cos - sin * sin
+    length = max((width * cos - height * abs(sin)) / double, width / 2)
+    thickness = max((height * cos - width * abs(sin)) / double, min(width, height) / 4)
+    return (
+        centre_x - length / 2,
+        centre_y - thickness / 2,
+        centre_x + length / 2,
+        centre_y + thickness / 2,
+    )
