@@ -1,0 +1,120 @@
+import * as client from "./client.js";
+import { JobDetail } from "./detail.js";
+import { setText } from "./element.js";
+import { Jobs, LIMIT, isUnfinished } from "./jobs.js";
+import { takeFiles } from "./picker.js";
+import { LiveStream } from "./stream.js";
+import { JobTable } from "./table.js";
+import { Uploads } from "./uploads.js";
+
+const CLOCK = 15_000;
+
+const at = (id) => document.getElementById(id);
+
+const jobs = new Jobs();
+const table = new JobTable(at("jobs"));
+const ours = new Set();
+let loaded = false;
+let detail = null;
+let drawing = false;
+
+const chosenId = () => new URLSearchParams(location.hash.slice(1)).get("job");
+
+function draw() {
+  drawing = false;
+  const newest = jobs.newest();
+  table.update(newest, chosenId());
+  at("empty").hidden = !loaded || newest.length > 0;
+  const job = jobs.get(chosenId());
+  if (job === undefined) return;
+  if (detail?.id !== job.id) openDetail(job);
+  detail.update(job);
+}
+
+/** Draw once before the next frame, however many events come until then. */
+function drawSoon() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(draw);
+}
+
+function openDetail(job) {
+  detail = new JobDetail(job, () => loadOne(job.id));
+  at("detail").replaceChildren(detail.element);
+  at("detail").hidden = false;
+  document.body.classList.add("has-detail");
+  detail.heading.focus();
+}
+
+function closeDetail() {
+  const { id } = detail;
+  detail = null;
+  at("detail").hidden = true;
+  at("detail").replaceChildren();
+  document.body.classList.remove("has-detail");
+  table.focus(id);
+}
+
+function choose() {
+  const id = chosenId();
+  jobs.keep(id);
+  if (detail !== null && detail.id !== id) closeDetail();
+  drawSoon();
+  return id === null || jobs.get(id) !== undefined ? null : loadOne(id);
+}
+
+/** Load jobs, and say so where that fails. */
+async function load(request) {
+  try {
+    await jobs.load(request);
+    showNotice(null);
+  } catch (error) {
+    if (!(error instanceof client.Problem)) throw error;
+    showNotice(`Jobs cannot be loaded. ${error.message}`);
+  }
+}
+
+const loadOne = (id) => load(async () => [await client.job(id)]);
+
+function showNotice(text) {
+  at("notice").hidden = text === null;
+  setText(at("notice"), text ?? "");
+}
+
+function showConnection(state, text) {
+  at("connection").dataset.connection = state;
+  setText(at("connection"), text);
+}
+
+jobs.addEventListener("change", drawSoon);
+jobs.addEventListener("state", ({ detail: job }) => {
+  // Only what this reader asked for is read out: others' jobs may change many times a second.
+  if (!ours.has(job.id) && job.id !== chosenId()) return;
+  setText(at("announcer"), `${job.document.name}: ${job.state}`);
+  if (!isUnfinished(job)) ours.delete(job.id);
+});
+
+new LiveStream(client.EVENTS, {
+  // The stream comes first and the jobs second: what happens between the two is not missed.
+  opened: async () => {
+    showConnection("live", "Live");
+    await load(() => client.newestJobs(LIMIT));
+    loaded = true;
+    await choose();
+  },
+  lost: () => showConnection("lost", "Connection lost, trying again…"),
+  received: (type, data) => jobs.receive(type, data),
+});
+
+const uploads = new Uploads(at("uploads"), (id) => {
+  ours.add(id);
+  loadOne(id);
+});
+takeFiles(at("files"), at("upload"), (files, folders) => {
+  uploads.add(files);
+  if (folders > 0) showNotice("A folder cannot be submitted. Drop the files that are in it.");
+});
+
+addEventListener("hashchange", choose);
+setInterval(drawSoon, CLOCK);
+choose();
