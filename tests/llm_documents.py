@@ -83,7 +83,7 @@ def _normalised(label: str, text: str) -> str | None:
 def _iso(text: str, formats: Sequence[str]) -> str | None:
     for each in formats:
         try:
-            return datetime.strptime(text, each).date().isoformat()  # noqa: DTZ007 -- a day, no moment
+            return datetime.strptime(text, each).date().isoformat()
         except ValueError:
             continue
     return None

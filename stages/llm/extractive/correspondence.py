@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from stages.llm.extractive.facts import Facts, Line, matched
-from stages.outputs import DocumentField
+from stages.outputs import DocumentField, Entity
 
 _CLOSING = re.compile(
     r"^(?:yours (?:sincerely|faithfully|truly)|(?:kind |best |warm )?regards|sincerely|mit freundlichen)",
@@ -13,10 +13,15 @@ _CLOSING = re.compile(
 _SALUTATION = re.compile(r"^(?:dear|sehr geehrte[rs]?)\s+(?P<who>[^,:]{2,80})", re.I)
 _SUBJECT = re.compile(r"^(?:re|subject|betreff|regarding)\s*[:.]\s*(?P<what>\S.*)", re.I)
 _REFERENCE = re.compile(r"\b(?:our ref|ref(?:erence)?|document(?: no)?|letter no|no)\b[.:]?", re.I)
-_AUTHOR = re.compile(r"^(?:author|prepared by|written by|minutes(?: taken)? by|from)\b\s*:?", re.I)
-_CHAIR = re.compile(r"\bchair(?:ed by|man|woman|person)?\b\s*:?", re.I)
+_AUTHOR = re.compile(
+    r"^(?:author|prepared by|written by|minutes(?: taken)?(?: by)?$|minutes(?: taken)? by|from)\b\s*:?", re.I
+)
+_CHAIR = re.compile(r"^(?:in the )?chair(?:ed by|man|woman|person)?\b\s*:?", re.I)
 _NEXT = re.compile(r"\bnext meeting\b", re.I)
 _DATED = re.compile(r"^(?:date|datum|held on)\b", re.I)
+_HEADING = re.compile(r"(?!(?:To|For|By|From|Date)\b)[A-Z](?:[^\d,]|,(?! \d)){3,90}[^.,;:!?\d]")
+# A subject stands within so many lines of the salutation.
+_SUBJECT_LINES = 4
 # A signature's name stands within so many lines of the closing words.
 _SIGNATURE_LINES = 4
 
@@ -39,24 +44,36 @@ def report(facts: Facts) -> Iterator[DocumentField]:
         ("chair", _CHAIR, "PERSON"),
         ("next_meeting", _NEXT, "DATE"),
     ):
-        for found in list(facts.labelled(pattern, label))[:1]:
+        for found in [*_marked(facts, pattern, label), *facts.labelled(pattern, label)][:1]:
             yield facts.field(name, found)
     yield from _head(facts)
     yield from subject(facts)
 
 
+def _marked(facts: Facts, pattern: re.Pattern[str], label: str) -> Iterator[Entity]:
+    """Yield who has a role in brackets after the name, as in `Jo Blake, Quality (chair)`."""
+    for line in facts.lines:
+        brackets = re.search(r"\(([^()]*)\)$", line.text)
+        if brackets and pattern.match(brackets[1]):
+            yield from facts.on(line, label)[:1]
+
+
 def subject(facts: Facts) -> Iterator[DocumentField]:
-    """Yield the subject that a line is labelled with, else the short line next to the salutation."""
+    """Yield the subject that a line is labelled with, else the heading closest to the salutation.
+
+    It stands after the salutation in British letters, before it in most others.
+    """
     for line in facts.lines:
         if match := _SUBJECT.match(line.text):
             yield matched("subject", line, match, "what")
             return
     for number, line in enumerate(facts.lines):
         if _SALUTATION.match(line.text):
-            near = [*facts.lines[number + 1 : number + 2], *facts.lines[max(number - 1, 0) : number]]
-            for each in near:
-                if match := re.fullmatch(r"[A-Z].{3,90}[^.,;:!?]", each.text):
-                    yield matched("subject", each, match)
+            above = range(number - 1, max(number - 1 - _SUBJECT_LINES, -1), -1)
+            for at in (number + 1, *above):
+                match = _HEADING.fullmatch(facts.lines[at].text) if at < len(facts.lines) else None
+                if match and facts.stands_alone(at):
+                    yield matched("subject", facts.lines[at], match)
                     return
             return
 

@@ -37,12 +37,18 @@ def extract(name: str, text: OcrOutput, entities: NerOutput, params: LlmParams) 
     fields = list(_FIELDS[type_](facts))
     return LlmOutput(
         type=type_,
-        title=_subject(fields) or title(facts) or stem,
+        title=_heading(type_, fields) or title(facts) or stem,
         summary=summary(type_, fields, text.pages, params.summary_sentences),
         fields=[each for each in fields if params.fields is None or each.name in params.fields],
         engine="extractive",
     )
 
 
-def _subject(fields: Iterable[DocumentField]) -> str | None:
-    return next((each.value for each in fields if each.name == "subject"), None)
+def _heading(type_: DocumentType, fields: Iterable[DocumentField]) -> str | None:
+    """Return what names the document better than its first heading: its subject, an invoice's number."""
+    for each in fields:
+        if each.name == "subject":
+            return each.value
+        if each.name == "invoice_number":
+            return f"{type_.capitalize()} {each.value}"
+    return None

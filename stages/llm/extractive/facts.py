@@ -52,6 +52,12 @@ class Facts:
     def _starts(self) -> list[tuple[int, int]]:
         return [(each.page, each.start) for each in self.entities]
 
+    def stands_alone(self, number: int) -> bool:
+        """Tell whether line `number` is a paragraph of its own, as headings are."""
+        line = self.lines[number]
+        before, after = line.page.text[: line.start], line.page.text[line.end :]
+        return not _LINE.search(before.rpartition("\n\n")[2]) and not _LINE.search(after.partition("\n\n")[0])
+
     def labelled(self, pattern: re.Pattern[str], *labels: str) -> Iterator[Entity]:
         """Yield the entity that belongs to each occurrence of a label such as `Due date`.
 

@@ -12,16 +12,17 @@ _END = re.compile(r"(?<=[.!?])[\"'\u201d\u2019)]*\s+(?=[\"'\u201c\u2018(]?[A-ZÀ
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|No|Nr|Inc|Ltd|Co|Corp|vs|approx|e\.g|i\.e|etc|Art|Abs|attn)|\b[A-Z]|\b\d+)\.$"
 )
+_CLAUSE = re.compile(r"^(?:\(\w{1,3}\)|\d{1,2}(?:\.\d{1,2})*\.?)\s+(?=[A-ZÀ-Ý])")
 _SHORTEST = 6
 """Words of a sentence."""
 
 
 def sentences(pages: Sequence[Page]) -> list[str]:
-    """Return the sentences in order, each on one line.
+    """Return the sentences in order, each on one line, without the numbers of clauses.
 
     A paragraph that a column or a page ends goes on in the next one that starts with a small letter.
     """
-    found = (each for paragraph in _paragraphs(pages) for each in _split(paragraph))
+    found = (_CLAUSE.sub("", each) for paragraph in _paragraphs(pages) for each in _split(paragraph))
     return [each for each in found if _is_sentence(each)]
 
 
