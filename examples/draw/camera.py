@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
 from examples.draw.scanner import Pixels, light
@@ -64,7 +65,7 @@ def _crease(paper: Image.Image, random: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
 
 
-def _wood(random: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _wood(random: np.random.Generator) -> NDArray[np.uint8]:
     """Return a table top: wavy grain along the photo's width, boards with dark joints."""
     width, height = SIZE
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -75,5 +76,5 @@ def _wood(random: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[n
         grain += np.interp((wave + 60) / scale, np.arange(len(table)), table).astype(np.float32)
     joint = -55 * np.exp(-(((y % 504) - 250) ** 2) / 12)
     tone = np.array([139, 98, 64], np.float32)
-    wood = tone + (grain + joint)[:, :, None] * np.array([1.0, 0.85, 0.65], np.float32)
+    wood: Pixels = tone + (grain + joint)[:, :, None] * np.array([1.0, 0.85, 0.65], np.float32)
     return np.clip(wood, 0, 255).astype(np.uint8)

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from io import BytesIO
 from itertools import count
 
+from PIL import Image
 from reportlab.lib.colors import HexColor
 
 from examples.draw.flow import Flow, Frame
@@ -29,8 +31,8 @@ NAME = "Archive Services Agreement"
 REFERENCE = "AAS/KMI/2026-014"
 SUPPLIER, CLIENT = "Aldermoor Archive Services Limited", "Kestrel Marine Insurance plc"
 SIGNATORIES = (
-    (SUPPLIER, "Rosalind Keane", "Managing Director", "2 February 2026", "Manchester", 5),
-    (CLIENT, "Edmund Vale", "Chief Operating Officer", "30 January 2026", "London", 16),
+    (SUPPLIER, "Rosalind Keane", "Managing Director", "2 February 2026", "Manchester", 10),
+    (CLIENT, "Edmund Vale", "Chief Operating Officer", "30 January 2026", "London", 14),
 )
 
 
@@ -145,11 +147,21 @@ def truth() -> Truth:
     )
 
 
+@cache
+def _pdf() -> bytes:
+    return _sheet().finish()
+
+
+def scanned(index: int) -> Image.Image:
+    """Return the scan of the page of that index."""
+    return scan(render(_pdf(), index, DPI), seed=100 + index)
+
+
 def content() -> bytes:
     """Return the scan: a PDF with a grey JPEG for each page and no text; the same bytes every time."""
-    pages = [scan(page, seed=100 + at) for at, page in enumerate(render(_sheet().finish(), DPI))]
+    pages = [scanned(index) for index in range(len(_sheet().pages))]
     buffer = BytesIO()
-    scanned = time.struct_time((2026, 2, 3, 8, 41, 0, 1, 34, 0))
+    made = time.struct_time((2026, 2, 3, 8, 41, 0, 1, 34, 0))
     pages[0].save(
         buffer,
         "PDF",
@@ -157,8 +169,8 @@ def content() -> bytes:
         append_images=pages[1:],
         resolution=DPI,
         quality=42,
-        creationDate=scanned,
-        modDate=scanned,
+        creationDate=made,
+        modDate=made,
         producer="Flatbed scanner",
     )
     return buffer.getvalue()

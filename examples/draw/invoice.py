@@ -18,11 +18,11 @@ LEFT, RIGHT = 62, 538
 SELLER = ("Brightwater Instruments GmbH", "Lindenufer 14", "20459 Hamburg", "Germany")
 CONTACT = ("+49 40 66969 123", "billing@brightwater.example", "https://www.brightwater.example")
 BUYER = (
-    "Harrow & Finch Laboratories Ltd",
+    "Nordlicht Laboratorien GmbH",
     "Accounts Payable, attn. Priya Raman",
-    "7 Tannery Row",
-    "Bristol BS1 9ZF",
-    "United Kingdom",
+    "Fährstraße 7",
+    "28195 Bremen",
+    "Germany",
 )
 VAT_RATE = Decimal("0.19")
 
@@ -48,7 +48,7 @@ ITEMS = (
     Item("BW-4471", "Peristaltic pump PX-3", "0.1 to 80 ml/min, 230 V", 1, Decimal("1249.00")),
     Item("BW-0902", "Silicone tubing, 4.8 mm", "roll of 25 m", 4, Decimal("36.75")),
     Item("BW-1105", "pH buffer set 4.01 / 7.00 / 10.01", "3 x 500 ml", 8, Decimal("21.90")),
-    Item("SV-0040", "On-site commissioning", "Bristol, 12 March 2026, M. Petersen", 1, Decimal("540.00")),
+    Item("SV-0040", "On-site commissioning", "Bremen, 12 March 2026, M. Petersen", 1, Decimal("540.00")),
     Item("SV-0012", "Insured carriage", "2 parcels, 14.6 kg", 1, Decimal("47.80")),
 )
 FACTS = (
@@ -57,7 +57,7 @@ FACTS = (
     ("Due date", "15 April 2026"),
     ("Your order", "PO-88213"),
     ("Customer number", "104772"),
-    ("Your VAT ID", "GB123456782"),
+    ("Your VAT ID", "DE987654328"),
 )
 BANK = (
     ("Bank", "Hansekontor Bank, Hamburg"),
@@ -168,7 +168,8 @@ def _payment(sheet: Sheet, y: float) -> None:
     sheet.row(y, BOLD, Cell(LEFT, "Payment"))
     terms = (
         "Please pay the total by 15 April 2026, quoting the invoice number.",
-        "Within ten days you may deduct 2 % from the net total. Goods remain our property until paid in full.",
+        "Within ten days you may deduct 2 % from the net total.",
+        "The goods remain our property until they are paid in full.",
     )
     y = sheet.lines(LEFT, y - 14, TEXT, terms) - 4
     for name, value in BANK:
@@ -181,7 +182,7 @@ def _footer(sheet: Sheet) -> None:
     sheet.canvas.setStrokeColor(HexColor("#d4dae0"))
     sheet.canvas.line(LEFT, 70, RIGHT, 70)
     lines = (
-        "Brightwater Instruments GmbH · Managing directors: Dr. Jonas Albers, Katrin Voss",
+        "Brightwater Instruments GmbH · Managing directors: Dr. Jonas Albers, Käthe Voß",
         "Registered office: Hamburg · Commercial register HRB 990417 · VAT ID DE123456788",
     )
     sheet.lines(sheet.width / 2, 57, SMALL, lines, "center")
@@ -204,11 +205,10 @@ def truth() -> Truth:
             ("PERSON", "Priya Raman"),
             ("PERSON", "M. Petersen"),
             ("PERSON", "Jonas Albers"),
-            ("PERSON", "Katrin Voss"),
+            ("PERSON", "Käthe Voß"),
             ("LOC", "Hamburg"),
             ("LOC", "Germany"),
-            ("LOC", "Bristol"),
-            ("LOC", "United Kingdom"),
+            ("LOC", "Bremen"),
             ("PHONE", CONTACT[0]),
             ("EMAIL", CONTACT[1]),
             ("URL", CONTACT[2]),

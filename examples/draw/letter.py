@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from importlib.resources import files
 from io import BytesIO
 
+from PIL import Image
+
 from examples.draw.flow import Flow, Frame
 from examples.draw.scanner import bilevel, render
 from examples.draw.sheet import Cell, Font, Sheet
@@ -44,6 +46,7 @@ def _frames(sheet: Sheet) -> Iterator[Frame]:
         furniture(sheet)
         yield Frame(LEFT, top, bottom, WIDTH)
         yield Frame(LEFT + WIDTH + GUTTER, top, bottom, WIDTH)
+        _foot(sheet)
 
 
 def _letterhead(sheet: Sheet) -> None:
@@ -74,7 +77,6 @@ def _letterhead(sheet: Sheet) -> None:
     sheet.gap()
     sheet.row(638, BODY, Cell(LEFT, "To the members and friends of the Trust"))
     sheet.gap()
-    _foot(sheet, 1)
 
 
 def _running_head(sheet: Sheet) -> None:
@@ -82,13 +84,11 @@ def _running_head(sheet: Sheet) -> None:
     sheet.gap()
     sheet.canvas.setLineWidth(0.8)
     sheet.canvas.line(LEFT, 787, RIGHT, 787)
-    _foot(sheet, 2)
 
 
-def _foot(sheet: Sheet, number: int) -> None:
-    """Draw the page's number; only drawn, since it comes after the columns that are not there yet."""
-    sheet.canvas.setFont(SMALL.name, SMALL.size)
-    sheet.canvas.drawCentredString(sheet.width / 2, 48, f"- {number} -")
+def _foot(sheet: Sheet) -> None:
+    sheet.gap()
+    sheet.row(48, SMALL, Cell(sheet.width / 2, f"Page {len(sheet.pages)}", "center"))
 
 
 def _close(flow: Flow) -> None:
@@ -96,12 +96,13 @@ def _close(flow: Flow) -> None:
     sheet = flow.sheet
     sheet.row(flow.y - 16, BODY, Cell(flow.frame.x, "Yours sincerely,"))
     sheet.gap()
-    sign(sheet.canvas, flow.frame.x, flow.y - 56, 118, seed=21)
+    sign(sheet.canvas, flow.frame.x, flow.y - 56, 118, seed=0)
     sheet.lines(flow.frame.x, flow.y - 88, BODY, ("Dr Ingrid Hollis", "Director, The Saltmarsh Trust"))
+    _foot(sheet)
 
 
 def truth() -> Truth:
-    """Return what the letter says; its page numbers are not part of the text."""
+    """Return what the letter says."""
     return Truth(
         type="letter",
         pages=_sheet().pages,
@@ -116,9 +117,14 @@ def truth() -> Truth:
     )
 
 
+def scanned(index: int) -> Image.Image:
+    """Return the scan of the page of that index."""
+    return bilevel(render(_sheet().finish(), index, DPI), seed=40 + index)
+
+
 def content() -> bytes:
     """Return the scan as a multi-page Group 4 TIFF."""
-    pages = [bilevel(page, seed=40 + at) for at, page in enumerate(render(_sheet().finish(), DPI))]
+    pages = [scanned(index) for index in range(len(_sheet().pages))]
     buffer = BytesIO()
     pages[0].save(
         buffer, "TIFF", save_all=True, append_images=pages[1:], compression="group4", dpi=(DPI, DPI)

@@ -6,7 +6,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from docx import Document
 from docx.document import Document as Docx
-from docx.shared import Pt
+from docx.shared import Mm, Pt
 
 from examples.draw.truth import Example, Truth
 
@@ -32,24 +32,24 @@ BLOCKS: tuple[tuple[str, str], ...] = (
     ("Heading 1", "Minutes of the last meeting"),
     (
         "Normal",
-        "The minutes of 21 January 2026 were approved without changes. The open point on the forklift lease "
-        "is closed: the lease with Tynebridge Plant Hire Ltd ended on 31 March 2026 and the deposit of £3,200 "
-        "has been returned.",
+        "The minutes of 21 January 2026 were approved without changes. The open point on the forklift "
+        "lease is closed: the lease with Tynebridge Plant Hire Ltd ended on 31 March 2026 and the deposit "
+        "of £3,200 has been returned.",
     ),
     ("Heading 1", "Production"),
     (
         "Normal",
-        "Output in the first quarter was 412 tonnes, 6 % above plan. Scrap fell from 4.1 % to 3.4 % after the "
-        "new gating was introduced for the pump housings. Callum Reid reported two unplanned furnace stops in "
-        "March, both caused by a worn tap-hole; relining moves forward to the summer shutdown.",
+        "Output in the first quarter was 412 tonnes, 6 % above plan. Scrap fell from 4.1 % to 3.4 % after "
+        "the new gating was introduced for the pump housings. Callum Reid reported two unplanned furnace "
+        "stops in March, both caused by a worn tap-hole; relining moves forward to the summer shutdown.",
     ),
     ("Heading 1", "Projects"),
     ("Table", ""),
     (
         "Normal",
-        "Sofia Marchetti explained that the inspection cell waits for the shielding certificate. The supplier, "
-        "Radionova Systems AB in Uppsala, has confirmed delivery for the week of 6 July 2026. Any further delay "
-        "costs £1,150 a week in outside inspection.",
+        "Sofia Marchetti explained that the inspection cell waits for the shielding certificate. The "
+        "supplier, Radionova Systems AB in Uppsala, has confirmed delivery for the week of 6 July 2026. Any "
+        "further delay costs £1,150 a week in outside inspection.",
     ),
     ("Heading 1", "Decisions"),
     ("List Number", "Spend up to £9,600 on a second ladle preheater; order to be placed by Owen Pritchard."),
@@ -107,7 +107,7 @@ def truth() -> Truth:
 def content() -> bytes:
     """Return the DOCX; the same bytes every time."""
     document = Document()
-    document.styles["Normal"].font.size = Pt(11)
+    _format(document)
     _describe(document)
     for style, words in BLOCKS:
         if style == "Table":
@@ -117,6 +117,13 @@ def content() -> bytes:
     buffer = BytesIO()
     document.save(buffer)
     return _undated(buffer)
+
+
+def _format(document: Docx) -> None:
+    document.styles["Normal"].font.size = Pt(11)
+    section = document.sections[0]
+    section.page_width, section.page_height = Mm(210), Mm(297)
+    section.left_margin = section.right_margin = Mm(23)
 
 
 def _describe(document: Docx) -> None:

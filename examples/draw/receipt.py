@@ -115,7 +115,7 @@ def truth() -> Truth:
 
 def content() -> bytes:
     """Return the photo as a JPEG."""
-    (paper,) = render(_sheet().finish(), dpi=300)
+    paper = render(_sheet().finish(), 0, dpi=300)
     buffer = BytesIO()
     photograph(paper, seed=7).save(buffer, "JPEG", quality=82, dpi=(72, 72))
     return buffer.getvalue()

@@ -1,6 +1,6 @@
 """What a scanner and a camera do to paper."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -11,11 +11,11 @@ Pixels = NDArray[np.float32]
 """Grey or RGB, 0 to 255."""
 
 
-def render(pdf: bytes, dpi: int) -> Iterator[Image.Image]:
-    """Give the pages of a PDF as clean grey images."""
+def render(pdf: bytes, index: int, dpi: int) -> Image.Image:
+    """Return the PDF's page of that index as a clean grey image."""
     with pdfium.PdfDocument(pdf) as document:
-        for page in document:
-            yield page.render(scale=dpi / 72, grayscale=True).to_pil()
+        page: Image.Image = document[index].render(scale=dpi / 72, grayscale=True).to_pil()
+    return page
 
 
 def scan(page: Image.Image, *, seed: int, most_skew: float = 1.2) -> Image.Image:
@@ -50,15 +50,14 @@ def light(shape: Sequence[int], random: np.random.Generator, *, depth: float) ->
     """Return factors from `1 - depth` to 1 for every pixel: smooth, uneven lighting."""
     coarse = random.uniform(0, 255, (4, 3)).astype(np.uint8)
     smooth = Image.fromarray(coarse).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
-    factors: Pixels = 1 - depth * np.asarray(smooth, np.float32) / 255
-    return factors
+    return (1 - depth * np.asarray(smooth, np.float32) / 255).astype(np.float32)
 
 
 def _lid(shape: Sequence[int], random: np.random.Generator) -> Pixels:
     """Return the shadow along the left edge, some 3 mm wide at 200 dpi."""
-    across = np.arange(shape[1], dtype=np.float32)
-    shadow: Pixels = (1 - random.uniform(0.3, 0.6) * np.exp(-across / random.uniform(8, 18)))[None, :]
-    return shadow
+    across = np.arange(shape[1])
+    shadow = 1 - random.uniform(0.3, 0.6) * np.exp(-across / random.uniform(8, 18))
+    return shadow.astype(np.float32)[None, :]
 
 
 def _dust(pixels: Pixels, random: np.random.Generator, *, specks: int) -> None:
