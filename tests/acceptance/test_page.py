@@ -11,7 +11,10 @@ import httpx
 import pytest
 from playwright.async_api import Browser, FilePayload, Page, async_playwright, expect
 
-INVOICE = Path(__file__).parents[2] / "examples" / "invoice.pdf"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+INVOICE = EXAMPLES / "invoice.pdf"
+SCAN = EXAMPLES / "letter.tiff"
+"""Takes seconds to be recognised, long enough to be cancelled by hand."""
 HOSTILE_NAME = "<img src=x onerror=document.title='taken'>.txt"
 HOSTILE_TEXT = """Invoice
 
@@ -139,7 +142,7 @@ async def test_the_detail_shows_summary_entities_and_text(server: Server, visit:
     await expect(detail.locator("[data-output=ocr] pre").first).to_contain_text(re.compile("invoice", re.I))
     await expect(detail.get_by_role("button", name="Cancel")).to_be_hidden()
     await expect(detail.get_by_role("button", name="Retry")).to_be_hidden()
-    await expect(page.locator("#announcer")).to_have_text(f"{name}: succeeded")
+    await expect(page.get_by_role("log")).to_contain_text(f"{name}: succeeded")
 
     await detail.get_by_role("link", name="Close").press("Enter")
     await expect(detail).to_be_hidden()
@@ -160,6 +163,24 @@ async def test_names_and_text_that_hold_markup_stay_text(server: Server, visit: 
 
     await expect(page.locator("main img, main script")).to_have_count(0)
     await expect(page).to_have_title("Millrace")
+    await visit.check_clean()
+
+
+async def test_a_job_is_cancelled_and_retried(server: Server, visit: Visit) -> None:
+    page = visit.page
+    await visit.open(server)
+    name = "stopped.tiff"
+    await visit.submit(name, SCAN.read_bytes(), "image/tiff")
+    await page.get_by_role("link", name=name).click()
+    detail = page.get_by_role("region", name="Chosen job")
+    await detail.get_by_role("button", name="Cancel").click()
+    badge = detail.locator(".badge")
+    await expect(badge).to_have_text("cancelled", timeout=FINISHED_MS)
+    await expect(detail.get_by_role("button", name="Cancel")).to_be_hidden()
+
+    await detail.get_by_role("button", name="Retry").click()
+    await expect(badge).to_have_text("succeeded", timeout=FINISHED_MS)
+    await expect(detail.get_by_role("button", name="Retry")).to_be_hidden()
     await visit.check_clean()
 
 

@@ -1,13 +1,16 @@
 import * as client from "./client.js";
 import { JobDetail } from "./detail.js";
-import { setText } from "./element.js";
+import { element, setText } from "./element.js";
 import { Jobs, LIMIT, isUnfinished } from "./jobs.js";
 import { takeFiles } from "./picker.js";
 import { LiveStream } from "./stream.js";
 import { JobTable } from "./table.js";
 import { Uploads } from "./uploads.js";
 
+/** Milliseconds after which "2 min. ago" is looked at again. */
 const CLOCK = 15_000;
+/** Lines that are kept to be read out. */
+const ANNOUNCED = 5;
 
 const at = (id) => document.getElementById(id);
 
@@ -63,22 +66,28 @@ function choose() {
   return id === null || jobs.get(id) !== undefined ? null : loadOne(id);
 }
 
-/** Load jobs, and say so where that fails. */
-async function load(request) {
+/** Load jobs; where that fails, show `failure` with the reason. */
+async function load(request, failure) {
   try {
     await jobs.load(request);
     showNotice(null);
   } catch (error) {
     if (!(error instanceof client.Problem)) throw error;
-    showNotice(`Jobs cannot be loaded. ${error.message}`);
+    showNotice(`${failure} ${error.message}`);
   }
 }
 
-const loadOne = (id) => load(async () => [await client.job(id)]);
+const loadOne = (id) => load(async () => [await client.job(id)], "This job cannot be shown.");
 
 function showNotice(text) {
   at("notice").hidden = text === null;
   setText(at("notice"), text ?? "");
+}
+
+/** Have a text read out. Lines are added, for a replaced one may be gone before it was read. */
+function announce(text) {
+  at("announcer").append(element("p", {}, text));
+  while (at("announcer").childElementCount > ANNOUNCED) at("announcer").firstElementChild.remove();
 }
 
 function showConnection(state, text) {
@@ -90,7 +99,7 @@ jobs.addEventListener("change", drawSoon);
 jobs.addEventListener("state", ({ detail: job }) => {
   // Only what this reader asked for is read out: others' jobs may change many times a second.
   if (!ours.has(job.id) && job.id !== chosenId()) return;
-  setText(at("announcer"), `${job.document.name}: ${job.state}`);
+  announce(`${job.document.name}: ${job.state}`);
   if (!isUnfinished(job)) ours.delete(job.id);
 });
 
@@ -98,7 +107,7 @@ new LiveStream(client.EVENTS, {
   // The stream comes first and the jobs second: what happens between the two is not missed.
   opened: async () => {
     showConnection("live", "Live");
-    await load(() => client.newestJobs(LIMIT));
+    await load(() => client.newestJobs(LIMIT), "The jobs cannot be listed.");
     loaded = true;
     await choose();
   },
