@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
 from io import BytesIO
 from itertools import count
 
@@ -11,6 +10,7 @@ from PIL import Image
 from reportlab.lib.colors import HexColor
 
 from examples.draw.flow import Flow, Frame
+from examples.draw.prose import paragraphs
 from examples.draw.scanner import render, scan
 from examples.draw.sheet import Cell, Font, Sheet
 from examples.draw.signature import sign
@@ -40,8 +40,8 @@ def _sheet() -> Sheet:
     sheet = Sheet(NAME, SUPPLIER)
     flow = Flow(sheet, _frames(sheet))
     _title(flow)
-    for paragraph in files(__package__).joinpath("text/contract.txt").read_text("utf-8").split("\n\n"):
-        _set(flow, paragraph.strip())
+    for paragraph in paragraphs("contract"):
+        _set(flow, paragraph)
     for signatory in SIGNATORIES:
         _signature(flow, *signatory)
     _foot(sheet)

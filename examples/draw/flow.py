@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from examples.draw.sheet import Cell, Font, Sheet, length, wrap
 
+LEAST_FILLED = 0.78
+"""A line that fills less than this share of its frame is left ragged: spread, it would gape."""
+
 
 class Frame(NamedTuple):
     """A column to fill from the top; points."""
@@ -36,16 +39,16 @@ class Flow:
     ) -> None:
         """Set a justified paragraph; a label stands in the `hang` points left of its first line.
 
-        Neither its first nor its last line stands alone in a frame.
+        Neither its first line nor its last stands alone in a frame.
         """
-        lines = wrap(text, font, self.frame.width - indent - hang)
+        room = self.frame.width - indent - hang
+        lines = wrap(text, font, room)
         for index, line in enumerate(lines):
             self.need(self._together(index, len(lines)) * font.leading)
             left = self.frame.x + indent
             mark = Cell(left, label) if label and index == 0 else None
-            full = self.frame.width - indent - hang
-            last = index == len(lines) - 1
-            width = min(full, length(line, font)) if last else full
+            ragged = index == len(lines) - 1 or length(line, font) < LEAST_FILLED * room
+            width = length(line, font) if ragged else room
             self.sheet.justified(left + hang, self._baseline(font), width, font, line, mark)
             self.y -= font.leading
         self.sheet.gap()

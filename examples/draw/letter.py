@@ -1,12 +1,12 @@
 """letter.tiff: a two-column circular letter of a conservation trust, scanned in black and white."""
 
 from collections.abc import Iterator
-from importlib.resources import files
 from io import BytesIO
 
 from PIL import Image
 
 from examples.draw.flow import Flow, Frame
+from examples.draw.prose import paragraphs
 from examples.draw.scanner import bilevel, render
 from examples.draw.sheet import Cell, Font, Sheet
 from examples.draw.signature import sign
@@ -27,7 +27,7 @@ SUBJECT = "The sea wall, the spoonbills and the year ahead"
 def _sheet() -> Sheet:
     sheet = Sheet(SUBJECT, SENDER)
     flow = Flow(sheet, _frames(sheet))
-    for paragraph in files(__package__).joinpath("text/letter.txt").read_text("utf-8").split("\n\n"):
+    for paragraph in paragraphs("letter"):
         words = " ".join(paragraph.split())
         if words.startswith("# "):
             flow.space(4)
@@ -146,6 +146,7 @@ MENTIONS = (
     ("LOC", "Norwich"),
     ("LOC", "Netherlands"),
     ("LOC", "Lowestoft"),
+    ("LOC", "Heron Island"),
     ("DATE", "9 March 2026"),
     ("DATE", "14 January 2026"),
     ("DATE", "3 October 2025"),
