@@ -1,0 +1,96 @@
+"""Calendar dates, with months as numbers or by their English, German or French names."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import date
+
+from stages.ner.span import Span
+
+_MONTHS = (
+    "January Jan Januar Jänner janvier janv",
+    "February Feb Februar Feber février fevrier févr",
+    "March Mar März Maerz Mrz mars",
+    "April Apr avril avr",
+    "May Mai",
+    "June Jun Juni juin",
+    "July Jul Juli juillet juil",
+    "August Aug août aout",
+    "September Sept Sep septembre",
+    "October Oct Oktober Okt octobre",
+    "November Nov novembre",
+    "December Dec Dezember Dez décembre decembre déc",
+)
+MONTHS = {name.lower(): number for number, names in enumerate(_MONTHS, 1) for name in names.split()}
+_MONTH = rf"(?P<month>(?i:{'|'.join(sorted(MONTHS, key=len, reverse=True))}))(?![^\W\d_])\.?"
+_YEAR = r"(?P<year>(?:19|20)\d\d)(?!\d|[.,]\d)"
+_DAY = r"(?P<day>\d{1,2})"
+_BEFORE = r"(?<![\d/])(?<!\d[.,-])"
+_AFTER = r"(?!\d|[./-]\d)"
+
+_ISO = re.compile(
+    rf"(?<![\w/.-])(?P<year>(?:19|20)\d\d)([-/.])(?P<month>\d\d?)\2{_DAY}(?:(?=T\d\d)|(?![\w/-]|\.\d))"
+)
+_NUMERIC = re.compile(
+    rf"{_BEFORE}(?<!\w)(?P<first>\d{{1,2}})(?P<mark>\.[ ]?|/|-)(?P<second>\d{{1,2}})(?P=mark)"
+    rf"(?P<year>(?:19|20)\d\d|\d\d){_AFTER}(?![^\W\d_])"
+)
+_DAY_MONTH = re.compile(
+    rf"{_BEFORE}(?<!\w){_DAY}(?:st|nd|rd|th|er|\.)?[ \u00a0]?(?:\s|of |de |-)?{_MONTH}[,-]?\s{{0,2}}-?{_YEAR}"
+)
+_MONTH_DAY = re.compile(rf"(?<!\w){_MONTH}\s?{_DAY}(?:st|nd|rd|th)?(?:,\s{{0,2}}|\s|\.\s){_YEAR}")
+_MONTH_YEAR = re.compile(rf"(?<!\w){_MONTH},?\s{_YEAR}")
+
+
+def find(text: str, *, month_first: bool) -> Iterator[Span]:
+    """Yield dates that the calendar has, from 1900 to 2099; normalised to ISO 8601.
+
+    `03/04/2026` is April 3rd, or March 4th where `month_first`; with full stops the day always comes
+    first. A month with its year is `2026-03`. Two digits of a year are of this century.
+    """
+    readings: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str | None], float], ...] = (
+        (_ISO, lambda match: _iso(match["year"], match["month"], match["day"]), 0.98),
+        (_NUMERIC, lambda match: _numeric(match, month_first=month_first), 0.9),
+        (_DAY_MONTH, _named, 0.97),
+        (_MONTH_DAY, _named, 0.97),
+        (_MONTH_YEAR, lambda match: f"{match['year']}-{MONTHS[match['month'].lower()]:02}", 0.75),
+    )
+    for pattern, read, score in readings:
+        for match in pattern.finditer(text):
+            normalized = read(match)
+            if normalized is not None:
+                yield Span("DATE", match.start(), match.end(), score, normalized)
+
+
+def order(text: str) -> tuple[int, int]:
+    """Return how many dates with slashes or dashes can only be day first, and only month first."""
+    day, month = 0, 0
+    for match in _NUMERIC.finditer(text):
+        if match["mark"] in "/-":
+            day += int(match["first"]) > 12
+            month += int(match["second"]) > 12
+    return day, month
+
+
+def _named(match: re.Match[str]) -> str | None:
+    return _iso(match["year"], str(MONTHS[match["month"].lower()]), match["day"])
+
+
+def _numeric(match: re.Match[str], *, month_first: bool) -> str | None:
+    first, second, year = match["first"], match["second"], match["year"]
+    if len(year) == 2:
+        # `4.10.12` is a section or a version, and `10-20-30` a part number.
+        if match["mark"] == "-" or (len(first) + len(second) < 4 and match["mark"] != "/"):
+            return None
+        year = f"20{year}"
+    day, month = (second, first) if month_first and match["mark"] in "/-" else (first, second)
+    # What only the other order allows is read in that order.
+    if match["mark"] in "/-" and int(month) > 12:
+        day, month = month, day
+    return _iso(year, month, day)
+
+
+def _iso(year: str, month: str, day: str) -> str | None:
+    try:
+        return date(int(year), int(month), int(day)).isoformat()
+    except ValueError:
+        return None

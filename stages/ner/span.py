@@ -1,0 +1,76 @@
+"""A found mention, by its place in the text that was searched, and which of two that overlap wins."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+# The surer a rule's evidence (a checksum, a shape that nothing else has), the earlier its label.
+RANKS = (
+    ("EMAIL", "IBAN"),
+    ("URL", "VAT_ID"),
+    ("ADDRESS",),
+    ("MONEY", "REFERENCE"),
+    ("DATE",),
+    ("PHONE",),
+    ("ORG", "PERSON"),
+    ("LOC",),
+)
+_RANK = {label: rank for rank, labels in enumerate(RANKS) for label in labels}
+LABELS = frozenset(_RANK)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One mention; `start` and `end` are character offsets, half open, and `end` > `start`."""
+
+    label: str
+    start: int
+    end: int
+    score: float
+    """0 to 1: 0.9 and more for what a checksum or a label confirms, 0.6 for a guess by shape."""
+    normalized: str | None = None
+
+    def moved(self, by: int) -> "Span":
+        """Return the same mention in a text that has `by` more characters before it."""
+        return Span(self.label, self.start + by, self.end + by, self.score, self.normalized)
+
+
+def resolve(spans: Iterable[Span]) -> list[Span]:
+    """Return spans of which no two overlap, by their place.
+
+    Of two that overlap, the one of the surer label stays, then the longer, the likelier, the earlier.
+    """
+    kept: list[Span] = []
+    for span in sorted(spans, key=_preference):
+        position = bisect_right(kept, span.start, key=lambda other: other.start)
+        free_before = position == 0 or kept[position - 1].end <= span.start
+        free_after = position == len(kept) or span.end <= kept[position].start
+        if free_before and free_after:
+            kept.insert(position, span)
+    return kept
+
+
+def settle(spans: Iterable[Span]) -> list[Span]:
+    """Return spans by their place, of which no two overlap, but for places (LOC) inside an ADDRESS."""
+    every = list(spans)
+    others = resolve(span for span in every if span.label != "LOC")
+    addresses = [span for span in others if span.label == "ADDRESS"]
+    flat = resolve(
+        [
+            *(span for span in others if span.label != "ADDRESS"),
+            *(span for span in every if span.label == "LOC" and not _crosses(span, addresses)),
+        ]
+    )
+    return sorted([*addresses, *flat], key=lambda span: (span.start, -span.end))
+
+
+def _crosses(place: Span, addresses: Sequence[Span]) -> bool:
+    """Return whether the place lies partly inside one of the addresses, partly outside."""
+    position = bisect_right(addresses, place.end - 1, key=lambda address: address.start) - 1
+    if position < 0 or addresses[position].end <= place.start:
+        return False
+    return not addresses[position].start <= place.start < place.end <= addresses[position].end
+
+
+def _preference(span: Span) -> tuple[int, int, float, int]:
+    return _RANK[span.label], span.start - span.end, -span.score, span.start
