@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast, get_type_hints
 
+from anyio import to_thread
 from pydantic import BaseModel
 
 from pipeline.context import Document, StageContext
@@ -65,6 +66,28 @@ class Stage:
     def is_async(self) -> bool:
         """True for a coroutine function; a plain one runs in a thread."""
         return inspect.iscoroutinefunction(self.function)
+
+    async def call(
+        self, value: Document | BaseModel, context: StageContext, params: BaseModel | None = None
+    ) -> BaseModel:
+        """Call the function, a plain one in a thread; whatever it raises is raised.
+
+        Raises:
+            TypeError: it returned something else than it promises.
+        """
+        arguments: list[Any] = [value, context]
+        if self.takes_params:
+            arguments.append(params or self.params())
+        function: Any = self.function
+        if self.is_async:
+            output = await function(*arguments)
+        else:
+            output = await to_thread.run_sync(lambda: function(*arguments), abandon_on_cancel=True)
+        if not isinstance(output, self.output):
+            raise TypeError(
+                f"stage {self.name!r} returned {type(output).__name__}, not {self.output.__name__}"
+            )
+        return output
 
 
 def stage(

@@ -88,21 +88,4 @@ async def run_stage(
         earlier=names,
         processes=CapacityLimiter(processes or os.cpu_count() or 1),
     )
-    return await call_stage(stage, document if stage.input is Document else earlier[-1], context, params)
-
-
-async def call_stage(
-    stage: Stage, value: Document | BaseModel, context: StageContext, params: BaseModel | None
-) -> BaseModel:
-    """Call a stage's function: a coroutine in place, a plain function in a thread."""
-    arguments: list[Any] = [value, context]
-    if stage.takes_params:
-        arguments.append(params or stage.params())
-    function: Any = stage.function
-    if stage.is_async:
-        output: BaseModel = await function(*arguments)
-    else:
-        output = await to_thread.run_sync(lambda: function(*arguments), abandon_on_cancel=True)
-    if not isinstance(output, stage.output):
-        raise TypeError(f"stage {stage.name!r} returned {type(output).__name__}, not {stage.output.__name__}")
-    return output
+    return await stage.call(document if stage.input is Document else earlier[-1], context, params)

@@ -1,0 +1,73 @@
+"""A submitted job becomes a running one, with its first stage's task: admission.
+
+A compare-and-set, so that many workers, a replayed token or a cancelled job start nothing twice.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from pipeline import telemetry, transitions
+from pipeline.committer import Committer
+from pipeline.errors import LeaseLost, StateConflict
+from pipeline.model import Submitted
+from pipeline.stage import Pipeline
+
+_log = logging.getLogger("millrace.admitter")
+
+CONCURRENT = 512
+"""Admissions that wait for a commit at once: two batches."""
+
+
+class Admitter:
+    """Admits the jobs of the pipelines that this worker hosts."""
+
+    def __init__(
+        self, committer: Committer, pipelines: Mapping[str, Pipeline], settled: Callable[[str], None]
+    ) -> None:
+        self._committer = committer
+        self._pipelines = pipelines
+        self._settled = settled
+        self._limiter = anyio.CapacityLimiter(CONCURRENT)
+
+    def hosts(self, fields: Mapping[str, Any]) -> bool:
+        """Tell whether this worker hosts the pipeline, in its version, that a job asks for."""
+        pipeline = self._pipelines.get(fields.get("pipeline", ""))
+        wanted = fields.get("pipeline_version")
+        return pipeline is not None and wanted in (None, pipeline.version)
+
+    def admit_soon(self, group: TaskGroup, job: str, fields: Mapping[str, Any]) -> None:
+        """Admit a job that this worker hosts, in the background; tells `settled` when it is done."""
+        group.start_soon(self._admit, _submitted(job, fields))
+
+    async def admit(self, job: str, fields: Mapping[str, Any]) -> None:
+        """Admit a job and return when it has left `submitted`, by whomever."""
+        await self._admit(_submitted(job, fields))
+
+    async def _admit(self, job: Submitted) -> None:
+        async with self._limiter:
+            with telemetry.span(telemetry.ADMIT, job.traceparent, millrace_job=job.id):
+                change = transitions.admit(
+                    job, self._pipelines[job.pipeline], job.traceparent or telemetry.current_traceparent()
+                )
+                try:
+                    await self._committer.commit(change)
+                except LeaseLost:
+                    _log.debug("job %s was admitted elsewhere, or cancelled", job.id)
+                except StateConflict:
+                    _log.exception("job %s is submitted, but has a task: run `millrace verify`", job.id)
+            self._settled(job.id)
+
+
+def _submitted(job: str, fields: Mapping[str, Any]) -> Submitted:
+    return Submitted(
+        id=job,
+        tenant=fields["tenant"],
+        pipeline=fields["pipeline"],
+        priority=int(fields.get("priority") or 0),
+        run_at=fields.get("run_at"),
+        traceparent=fields.get("traceparent"),
+    )

@@ -1,0 +1,79 @@
+"""One attempt's surroundings, from MongoDB: its document, checkpoints, progress, earlier outputs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pipeline import transitions
+from pipeline.committer import Committer
+from pipeline.context import Progress
+from pipeline.leases import Holding, Leases
+from pipeline.model import Task
+from pipeline.patience import until_available
+from pipeline.stage import Stage
+from pipeline.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every attempt of a worker works with."""
+
+    store: Store
+    committer: Committer
+    leases: Leases
+    lease_for: timedelta
+
+
+class Attempt:
+    """`AttemptServices` over the store. While the database is away, its calls wait."""
+
+    def __init__(self, desk: Desk, holding: Holding, stage: Stage, input_sha256: str, folder: Path) -> None:
+        self._desk = desk
+        self._holding = holding
+        self._task: Task = holding.task
+        self._path = folder / "document"
+        # Checkpoints of another version, or of another input, are not this attempt's.
+        self._prefix = f"{stage.version}.{input_sha256[:16]}."
+
+    async def document_path(self) -> Path:
+        """Return a local copy of the document; made at the first call."""
+        if not self._path.exists():
+            partial = self._path.with_suffix(".partial")
+            documents = self._desk.store.documents
+            await until_available(lambda: documents.save(self._task.document, partial), "reading a document")
+            partial.rename(self._path)
+        return self._path
+
+    async def checkpoints(self) -> Mapping[str, Any]:
+        """Return the parts that earlier attempts saved."""
+        outputs = self._desk.store.outputs
+        saved = await until_available(lambda: outputs.checkpoints(self._task.id), "reading checkpoints")
+        return {
+            key.removeprefix(self._prefix): value
+            for key, value in saved.items()
+            if key.startswith(self._prefix)
+        }
+
+    async def save(self, key: str, value: Any, progress: Progress | None) -> None:
+        """Save a part; durable when it returns.
+
+        Raises:
+            LeaseLost: another worker may hold the task.
+            PermanentError: the value can't be stored.
+        """
+        change = transitions.checkpoint(self._task, self._prefix + key, value, progress, self._desk.lease_for)
+        with self._holding.commits():
+            await self._desk.committer.commit(change)
+
+    def report(self, progress: Progress) -> None:
+        """Note progress for the next tick."""
+        self._desk.leases.report(self._task.id, progress)
+
+    async def output(self, stage: str) -> Mapping[str, Any]:
+        """Return the body of an earlier stage's output."""
+        task = self._task
+        revision = task.inputs[stage]
+        outputs = self._desk.store.outputs
+        return await until_available(lambda: outputs.body(task.job, stage, revision), "reading an output")

@@ -1,0 +1,148 @@
+"""Submit documents and look after jobs, from Python."""
+
+import mimetypes
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from pipeline import telemetry
+from pipeline.errors import IdempotencyConflict, NotFound
+from pipeline.model import DEFAULT_TENANT
+from pipeline.store import Store
+from pipeline.store.documents import CHUNK_BYTES
+from pipeline.submission import clean_name, job_document
+from pipeline.views import JobView, job_view
+
+
+class Client:
+    """One tenant's jobs."""
+
+    def __init__(self, store: Store, tenant: str = DEFAULT_TENANT) -> None:
+        self._store = store
+        self.tenant = tenant
+
+    async def submit(
+        self,
+        content: AsyncIterator[bytes],
+        name: str,
+        *,
+        pipeline: str = "documents",
+        media_type: str | None = None,
+        params: Mapping[str, Mapping[str, Any]] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        priority: int = 0,
+        run_at: datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> tuple[JobView, bool]:
+        """Store a document and submit a job for it; when this returns, the job is not lost any more.
+
+        Returns the job, and whether it is new: with an idempotency key that was used before, the
+        earlier job is returned and the document discarded. For the arguments see `job_document`.
+
+        Raises:
+            IdempotencyConflict: the key was used with another document, pipeline or params.
+            SubmissionError: the job is not valid.
+            StoreUnavailable: whether it was submitted is not known: use an idempotency key and try again.
+        """
+        with telemetry.span(telemetry.SUBMIT, millrace_pipeline=pipeline):
+            stored = await self._store.documents.store(self.tenant, clean_name(name), content)
+            job = job_document(
+                pipeline,
+                name=name,
+                file_id=stored.file_id,
+                size=stored.size,
+                sha256=stored.sha256,
+                media_type=media_type or mimetypes.guess_type(name)[0],
+                tenant=self.tenant,
+                params=params,
+                metadata=metadata,
+                priority=priority,
+                run_at=run_at,
+                idempotency_key=idempotency_key,
+            )
+            try:
+                kept, new = await self._store.jobs.insert(job)
+            except IdempotencyConflict:
+                await self._store.documents.discard(stored.file_id)
+                raise
+            if new:
+                await self._store.documents.settle(stored.file_id)
+            else:
+                await self._store.documents.discard(stored.file_id)
+        return await self._view(kept), new
+
+    async def submit_file(self, path: Path, **options: Any) -> JobView:
+        """Submit a local file; options as for `submit`."""
+        job, _ = await self.submit(_pieces(path), path.name, **options)
+        return job
+
+    async def get(self, job: str) -> JobView:
+        """Return a job with its stages.
+
+        Raises:
+            NotFound: this tenant has no such job.
+        """
+        return await self._view(await self._store.jobs.get(job, self.tenant))
+
+    async def jobs(
+        self, *, limit: int = 50, before: str | None = None, state: str | None = None
+    ) -> list[JobView]:
+        """Return jobs, newest first; `before` is the id after which the last page ended."""
+        jobs = await self._store.jobs.newest(self.tenant, limit=limit, before=before, state=state)
+        tasks: dict[str, list[Any]] = {job["_id"]: [] for job in jobs}
+        for task in await self._store.jobs.tasks(list(tasks)):
+            tasks[task["job"]].append(task)
+        names = await self.stage_names() if any("stages" not in job for job in jobs) else {}
+        return [job_view(job, tasks[job["_id"]], names.get(job["pipeline"], [])) for job in jobs]
+
+    async def output(self, job: str, stage: str) -> dict[str, Any]:
+        """Return the body of a stage's newest output.
+
+        Raises:
+            NotFound: this tenant has no such job, or the stage has not written its output.
+        """
+        await self._store.jobs.get(job, self.tenant)
+        tasks = [task for task in await self._store.jobs.tasks([job]) if task["stage"] == stage]
+        if not tasks:
+            raise NotFound(f"job {job} has no output of stage {stage!r} (yet)")
+        return await self._store.outputs.body(job, stage, tasks[-1]["revision"])
+
+    async def cancel(self, job: str) -> JobView:
+        """Cancel a job; a running attempt stops when it hears of it.
+
+        Raises:
+            NotFound: this tenant has no such job.
+            StateConflict: it has ended already.
+        """
+        await self._store.jobs.cancel(job, self.tenant)
+        return await self.get(job)
+
+    async def retry(self, job: str) -> JobView:
+        """Try a failed job's failed stage again; finished parts are kept.
+
+        Raises:
+            NotFound: this tenant has no such job.
+            StateConflict: it has not failed.
+        """
+        await self._store.jobs.retry(job, self.tenant)
+        return await self.get(job)
+
+    async def stage_names(self) -> dict[str, list[str]]:
+        """Return the stages of every registered pipeline, in its newest version."""
+        found: dict[str, list[str]] = {}
+        for record in await self._store.pipelines.list():
+            found.setdefault(record["name"], [stage["name"] for stage in record["stages"]])
+        return found
+
+    async def _view(self, job: Mapping[str, Any]) -> JobView:
+        names = [] if "stages" in job else (await self.stage_names()).get(job["pipeline"], [])
+        return job_view(job, await self._store.jobs.tasks([job["_id"]]), names)
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    async with await anyio.open_file(path, "rb") as file:
+        while piece := await file.read(CHUNK_BYTES):
+            yield piece

@@ -1,0 +1,101 @@
+"""Outcomes gather here and become durable together: group commit.
+
+Idle, a change is committed at once; whatever arrives while a commit is in flight goes with the next.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import anyio
+
+from pipeline import telemetry
+from pipeline.errors import MillraceError, StoreUnavailable
+from pipeline.model import Change
+from pipeline.patience import until_available
+from pipeline.store.commits import MAX_BATCH, MAX_BATCH_BYTES, Commits, encoded_size
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    change: Change
+    size: int
+    done: anyio.Event = field(default_factory=anyio.Event)
+    error: MillraceError | None = None
+
+    def finish(self, error: MillraceError | None) -> None:
+        self.error = error
+        self.done.set()
+
+
+class Committer:
+    """One process's group commit. `run` it in a task group; `commit` from anywhere in that loop."""
+
+    def __init__(self, commits: Commits) -> None:
+        self._commits = commits
+        self._waiting: deque[_Entry] = deque()
+        self._arrived = anyio.Event()
+        self._in_flight: list[_Entry] = []
+        self._scope = anyio.CancelScope(shield=True)
+        self._stopped = False
+
+    async def commit(self, change: Change) -> None:
+        """Return when the change is durable. Not interrupted by cancellation once it has joined.
+
+        While the database is away this waits: the attempt is suspended, not lost.
+
+        Raises:
+            LeaseLost: the guard did not match; nothing was written.
+            StateConflict: what it creates exists already. Never expected.
+            PermanentError: it can't be stored, and joined no batch.
+            StoreUnavailable: the committer gave up; whether it is durable isn't known.
+        """
+        entry = _Entry(change, encoded_size(change))
+        if self._stopped:
+            raise StoreUnavailable("this worker has stopped committing")
+        self._waiting.append(entry)
+        self._arrived.set()
+        with anyio.CancelScope(shield=True):
+            await entry.done.wait()
+        if entry.error is not None:
+            raise entry.error
+
+    async def run(self) -> None:
+        """Commit batches until `stop`, whatever is cancelled around: what has joined is waited for."""
+        with self._scope:
+            while not self._stopped:
+                await self._arrived.wait()
+                self._arrived = anyio.Event()
+                while self._waiting:
+                    self._in_flight = self._next_batch()
+                    await self._finish(self._in_flight)
+        for entry in [*self._in_flight, *self._waiting]:
+            entry.finish(StoreUnavailable())
+
+    def stop(self) -> None:
+        """End `run` when everything that has joined is durable."""
+        self._stopped = True
+        self._arrived.set()
+
+    def give_up(self) -> None:
+        """End `run` now: what was not known to be durable ends in `StoreUnavailable`."""
+        self._stopped = True
+        self._scope.cancel()
+
+    def _next_batch(self) -> list[_Entry]:
+        entries = [self._waiting.popleft()]
+        size = entries[0].size
+        while self._waiting and len(entries) < MAX_BATCH and size + self._waiting[0].size <= MAX_BATCH_BYTES:
+            entries.append(self._waiting.popleft())
+            size += entries[-1].size
+        return entries
+
+    async def _finish(self, entries: list[_Entry]) -> None:
+        telemetry.batch.record(len(entries))
+        try:
+            changes = [entry.change for entry in entries]
+            results = await until_available(lambda: self._commits.commit(changes), "a commit")
+        except MillraceError as error:
+            results = [error] * len(entries)
+        for entry, result in zip(entries, results, strict=True):
+            entry.finish(result)
+        self._in_flight = []

@@ -1,0 +1,146 @@
+"""Run one attempt, from its task to its outcome. Read it top to bottom."""
+
+import logging
+import random
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import anyio
+from anyio import BrokenWorkerProcess, CapacityLimiter
+from pydantic import BaseModel, ValidationError
+
+from pipeline.attempt import Attempt, Desk
+from pipeline.context import Document, StageContext
+from pipeline.errors import LeaseLost, PartError, PermanentError, TemporaryError
+from pipeline.leases import Holding
+from pipeline.model import Failed, Failure, Lost, Outcome, Succeeded, Task
+from pipeline.patience import until_available
+from pipeline.stage import Pipeline, RetryPolicy, Stage
+
+_log = logging.getLogger("millrace.executor")
+
+MAX_MESSAGE, MAX_TRACE = 2_000, 8_000
+"""Characters of an error that are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Runs attempts of the stages of one pipeline."""
+
+    desk: Desk
+    pipeline: Pipeline
+    processes: CapacityLimiter
+
+    async def execute(self, holding: Holding) -> Outcome:
+        """Run the stage's function; every failure of it is an outcome, never an exception."""
+        task, stage = holding.task, self.pipeline[holding.task.stage]
+        with TemporaryDirectory(prefix="millrace-", ignore_cleanup_errors=True) as folder:
+            try:
+                with _time_limit(stage):
+                    return await self._call(stage, holding, Path(folder))
+            except LeaseLost:
+                return Lost()
+            except Exception as error:  # noqa: BLE001 -- whatever stage code raises is its outcome
+                return failed(task, stage.retry, error)
+
+    async def _call(self, stage: Stage, holding: Holding, folder: Path) -> Outcome:
+        task, outputs = holding.task, self.desk.store.outputs
+        before = self.pipeline.before(stage.name)
+        input_sha256 = await self._input_sha256(stage, task)
+        services = Attempt(self.desk, holding, stage, input_sha256, folder)
+        document = Document(
+            name=task.document.name,
+            media_type=task.document.media_type,
+            size=task.document.size,
+            sha256=task.document.sha256,
+            services=services,
+        )
+        context = StageContext(
+            job=task.job,
+            task=task.id,
+            stage=stage.name,
+            attempt=task.attempt,
+            document=document,
+            services=services,
+            earlier={each.output: each.name for each in before},
+            processes=self.processes,
+        )
+        value: Document | BaseModel = document
+        if stage.input is not Document:
+            value = before[-1].output.model_validate(await services.output(before[-1].name))
+        output = await stage.call(value, context, _params(stage, task.params))
+        body = output.model_dump(mode="json")
+        return Succeeded(
+            await until_available(
+                lambda: outputs.prepare(task, body, input_sha256=input_sha256, stage_version=stage.version),
+                "storing an output",
+            )
+        )
+
+    async def _input_sha256(self, stage: Stage, task: Task) -> str:
+        """Return the hash of what this stage works on: the document, or the output before it."""
+        before = self.pipeline.before(stage.name)
+        if not before or stage.input is Document:
+            return task.document.sha256
+        name = before[-1].name
+        outputs = self.desk.store.outputs
+        return await until_available(
+            lambda: outputs.sha256(task.job, name, task.inputs[name]), "reading an output"
+        )
+
+
+def failed(task: Task, policy: RetryPolicy, error: Exception) -> Failed:
+    """Return the outcome of an attempt that raised: whether, and in how long, it is tried again."""
+    part, cause = _unwrap(error)
+    failure = Failure(
+        type=type(cause).__name__,
+        message=(str(cause) or type(cause).__name__)[:MAX_MESSAGE],
+        part=part,
+        trace="".join(traceback.format_exception(cause))[-MAX_TRACE:],
+    )
+    _log.warning("attempt failed: %s", failure.type, extra={"task": task.id, "attempt": task.attempt})
+    if isinstance(cause, PermanentError) or task.attempt >= task.max_attempts:
+        return Failed(failure, None)
+    if isinstance(cause, TemporaryError) and cause.retry_after is not None:
+        return Failed(failure, cause.retry_after)
+    return Failed(failure, backoff(policy, task.attempt))
+
+
+def backoff(policy: RetryPolicy, attempt: int) -> timedelta:
+    """Return the wait after the n-th attempt, a random half of it taken off."""
+    full = min(policy.first * policy.factor ** (attempt - 1), policy.longest)
+    return full * random.uniform(0.5, 1)  # noqa: S311 -- jitter, no secret
+
+
+def _unwrap(error: Exception) -> tuple[str | None, Exception]:
+    """Find what really failed, and in which part, below the wrappers that it came in."""
+    if isinstance(error, PartError) and isinstance(error.__cause__, Exception):
+        return error.part, _unwrap(error.__cause__)[1]
+    if isinstance(error, ExceptionGroup):
+        return _unwrap(error.exceptions[0])
+    if isinstance(error, BrokenWorkerProcess):
+        return None, TemporaryError(
+            "the child process that did this work died (killed, crashed or out of memory)"
+        )
+    return None, error
+
+
+def _params(stage: Stage, params: Mapping[str, Any]) -> BaseModel:
+    try:
+        return stage.params.model_validate(params.get(stage.name, {}))
+    except ValidationError as error:
+        raise PermanentError(f"the params of stage {stage.name!r} are not valid: {error}") from error
+
+
+@contextmanager
+def _time_limit(stage: Stage) -> Iterator[None]:
+    with anyio.CancelScope(deadline=anyio.current_time() + stage.timeout.total_seconds()) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise TemporaryError(f"the attempt took longer than the stage's timeout of {stage.timeout}")

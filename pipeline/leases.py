@@ -1,0 +1,127 @@
+"""Keep the leases of everything that this worker runs, and write its progress with them.
+
+All renewals, and all progress that came in since, are one bulk write per tick: a quarter of the lease,
+or sooner when there is progress, but at most four times a second. Only a refused renewal ends an
+attempt; a database that is away suspends it.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import anyio
+
+from pipeline.context import Progress
+from pipeline.errors import StoreUnavailable
+from pipeline.model import Lease, Task
+from pipeline.store.tasks import Tasks
+
+_log = logging.getLogger("millrace.leases")
+
+PROGRESS_INTERVAL = 0.25
+"""Seconds between two writes of progress, at least."""
+
+
+class Holding:
+    """One held task: its scope is cancelled when the lease is lost."""
+
+    def __init__(self, task: Task, scope: anyio.CancelScope) -> None:
+        self.task = task
+        self.lost = False
+        self._scope = scope
+        self.committing = False
+        """While a commit writes the task, a renewal beside it would make that commit conflict."""
+        self.progress: Progress | None = None
+
+    def lose(self) -> None:
+        """The lease is gone: stop the attempt."""
+        self.lost = True
+        self._scope.cancel()
+
+    def interrupt(self) -> None:
+        """The worker stops: stop the attempt."""
+        self._scope.cancel()
+
+    @contextmanager
+    def commits(self) -> Iterator[None]:
+        """Keep renewals and progress away while a commit writes the task."""
+        self.committing, self.progress = True, None
+        try:
+            yield
+        finally:
+            self.committing = False
+
+
+class Leases:
+    """Everything that this worker holds. `run` it in a task group."""
+
+    def __init__(self, tasks: Tasks, lease_for: timedelta) -> None:
+        self._tasks = tasks
+        self._lease_for = lease_for
+        self._held: dict[str, Holding] = {}
+        self._dirty = anyio.Event()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @contextmanager
+    def hold(self, task: Task, scope: anyio.CancelScope) -> Iterator[Holding]:
+        """Renew this task's lease until the block is left."""
+        holding = self._held[task.id] = Holding(task, scope)
+        try:
+            yield holding
+        finally:
+            del self._held[task.id]
+
+    def lose(self, task: str) -> None:
+        """Stop the attempt of a task that was taken away, such as a cancelled one; if it runs here."""
+        holding = self._held.get(task)
+        if holding is not None:
+            holding.lose()
+
+    def interrupt_all(self) -> None:
+        """Stop every attempt."""
+        for holding in self._held.values():
+            holding.interrupt()
+
+    def report(self, task: str, progress: Progress) -> None:
+        """Note progress for the next write; of a task that isn't held (any more), forget it."""
+        holding = self._held.get(task)
+        if holding is not None and not holding.committing:
+            holding.progress = progress
+            self._dirty.set()
+
+    async def run(self) -> None:
+        """Renew and write progress until cancelled."""
+        every = self._lease_for.total_seconds() / 4
+        while True:
+            renew_at = anyio.current_time() + every
+            while anyio.current_time() < renew_at:
+                with anyio.move_on_at(renew_at) as waiting:
+                    await self._dirty.wait()
+                if not waiting.cancelled_caught:
+                    self._dirty = anyio.Event()
+                    await self._write([each for each in self._held.values() if each.progress is not None])
+                    await anyio.sleep(PROGRESS_INTERVAL)
+            await self._write(list(self._held.values()))
+
+    async def _write(self, holdings: list[Holding]) -> None:
+        renewals: list[tuple[str, Lease, Progress | None]] = []
+        for each in holdings:
+            if not each.committing:
+                renewals.append((each.task.id, each.task.lease, each.progress))
+                each.progress = None
+        if not renewals:
+            return
+        try:
+            lost = await self._tasks.renew(renewals, self._lease_for)
+        except StoreUnavailable as error:
+            _log.warning("renewals wait for the database: %s", error)
+            return
+        for task in lost:
+            holding = self._held.get(task)
+            # A commit that began meanwhile has ended the lease itself, or will find out.
+            if holding is not None and not holding.committing:
+                _log.warning("lease lost", extra={"task": task})
+                holding.lose()

@@ -1,0 +1,174 @@
+"""Change stream → events, for ever.
+
+Four levels, each with one kind of failure:
+
+`run` reopens after errors, with a growing pause; `_listen` starts where the role was, or heals a gap
+when that is lost; `_follow` hands events on and saves the position; the stream's `read` waits.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+import anyio
+
+from pipeline.errors import HistoryLost, StoreError
+from pipeline.patience import pauses
+from pipeline.store.changes import (
+    MAX_AWAIT,
+    Changes,
+    Event,
+    OperationTime,
+    SavedPosition,
+    Stages,
+    Stream,
+    cluster_time,
+    fingerprint,
+)
+
+_log = logging.getLogger("millrace.listener")
+
+SAVE_BUSY, SAVE_IDLE = 1.0, 60.0
+"""Seconds between two saves of the position while events come, and while none do."""
+
+
+class Handler(Protocol):
+    """What is done with the events of one role."""
+
+    def on_event(self, event: Event) -> None:
+        """Take note of an event; its effect may come later."""
+        ...
+
+    def on_idle(self, token: str) -> None:
+        """Take note that everything up to this position was handed out."""
+        ...
+
+    def safe_position(self) -> str:
+        """Return the position up to which every event's effect is in the database; empty: none yet."""
+        ...
+
+    async def reconcile(self, since: OperationTime | None) -> int:
+        """Find, by index and as of `since` at least, what lost events would have told; returns how much."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Resume:
+    """A resume in progress: events up to `until` are replayed ones."""
+
+    token: str
+    until: OperationTime
+
+    @property
+    def age(self) -> timedelta:
+        return timedelta(seconds=max(0, self.until.time - cluster_time(self.token).time))
+
+
+class Listener:
+    """One role's change stream in this process."""
+
+    def __init__(self, changes: Changes, role: str, member: str, stages: Stages, handler: Handler) -> None:
+        self.role = role
+        self._member = member
+        self._changes = changes
+        self._stages = stages
+        self._handler = handler
+        self._heard = float("-inf")
+        self._saved, self._saved_at = "", float("-inf")
+        self._lost: HistoryLost | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """True while the stream answers: an event, or that there is none."""
+        return anyio.current_time() - self._heard < 2 * MAX_AWAIT.total_seconds()
+
+    async def run(self) -> None:
+        """Listen until cancelled; whatever ends the stream, it is opened again."""
+        while True:
+            async for _ in pauses():
+                try:
+                    await self._listen()
+                except HistoryLost as error:
+                    # Also when it happened in mid-stream: never try the same position twice.
+                    self._lost = error
+                    break
+                except StoreError as error:
+                    was_healthy, self._heard = self.healthy, float("-inf")
+                    _log.warning("listener %s opens its stream again: %s", self.role, error)
+                    if was_healthy:
+                        break
+
+    async def save(self) -> None:
+        """Save the position now, if it has advanced."""
+        position = self._handler.safe_position()
+        self._saved_at = anyio.current_time()
+        if position > self._saved:
+            await self._changes.save(self.role, position, self._stages)
+            self._saved = position
+
+    async def _listen(self) -> None:
+        saved = await self._changes.position(self.role)
+        if saved is None or self._lost is not None:
+            await self._start_over(saved, self._lost)
+        elif saved.fingerprint != fingerprint(self._stages):
+            await self._start_changed(saved)
+        else:
+            if saved.gap is not None:
+                await self._close_gap(saved)
+            resume = _Resume(saved.token, await self._changes.now())
+            async with self._changes.open(self._stages, after=saved.token) as stream:
+                await self._follow(stream, resume)
+
+    async def _start_changed(self, saved: SavedPosition) -> None:
+        """A release changed the stream's pipeline: its token may be refused, its cluster time is good."""
+        async with self._changes.open(self._stages, at=cluster_time(saved.token)) as stream:
+            await self._handler.reconcile(await self._changes.now())
+            await self._follow(stream, _Resume(saved.token, await self._changes.now()))
+
+    async def _start_over(self, saved: SavedPosition | None, lost: HistoryLost | None) -> None:
+        """Open a new stream, record the gap before it, reconcile, close the gap.
+
+        The reconciliation reads as of a time after the stream's start, so that between them they see
+        every job.
+        """
+        async with self._changes.open(self._stages) as stream:
+            token = stream.token
+            if not token:
+                raise StoreError("the new stream began with events, and so without a position")
+            why = "first start" if lost is None else str(lost)
+            since = saved.token if saved else None
+            await self._changes.open_gap(self.role, token, self._stages, lost=since, why=why)
+            self._lost, self._saved = None, token
+            opened = await self._changes.position(self.role)
+            if opened is not None and opened.gap is not None:
+                await self._close_gap(opened)
+            self._handler.on_idle(token)
+            await self._follow(stream, None)
+
+    async def _close_gap(self, saved: SavedPosition) -> None:
+        found = await self._handler.reconcile(await self._changes.now())
+        _log.warning("listener %s healed a gap: %d jobs were found", self.role, found)
+        await self._changes.close_gap(self.role, saved.gap or {}, found)
+
+    async def _follow(self, stream: Stream, resume: _Resume | None) -> None:
+        replayed, handled = 0, False
+        self._heard = anyio.current_time()
+        if resume is not None:
+            self._handler.on_idle(resume.token)
+        while True:
+            event = await stream.read()
+            self._heard = anyio.current_time()
+            if event is not None:
+                replayed += resume is not None and cluster_time(event.token) <= resume.until
+                self._handler.on_event(event)
+                handled = True
+            else:
+                self._handler.on_idle(stream.token)
+            if resume is not None and (event is None or cluster_time(event.token) > resume.until):
+                await self._changes.resumed(self.role, self._member, age=resume.age, events=replayed)
+                resume = None
+            wait = SAVE_BUSY if handled else SAVE_IDLE
+            if (event is None and handled) or self._heard - self._saved_at >= wait:
+                await self.save()
+                handled = False

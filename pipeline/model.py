@@ -1,0 +1,197 @@
+"""The values that pass between the engine's parts, all frozen, and how ids are made.
+
+Ids say what they are, so that a change event can be attributed without reading its document: a job's
+is ``{tenant}.{32 hex digits}``, a task's ``{job}:{stage}:{revision}``. They are deterministic from
+the job on, which is why a stage cannot be emitted twice.
+"""
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+JobState = Literal["submitted", "running", "succeeded", "failed", "cancelled"]
+TaskState = Literal["ready", "running", "succeeded", "failed", "cancelled"]
+
+FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
+DEFAULT_TENANT = "default"
+PRIORITY_RANGE = (-10, 10)
+"""Lowest and highest priority of a job; higher ones are claimed first."""
+
+TENANT_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
+JOB_ID_PATTERN = rf"{TENANT_PATTERN}\.[A-Za-z0-9_-]{{16,64}}"
+_JOB_ID = re.compile(JOB_ID_PATTERN)
+
+
+def new_job_id(tenant: str = DEFAULT_TENANT) -> str:
+    """Make a job id: 48 bits of the time in milliseconds, so that ids sort by age, and 80 random ones."""
+    return f"{tenant}.{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+def is_job_id(text: str) -> bool:
+    """Tell whether `text` can be a job's id."""
+    return _JOB_ID.fullmatch(text) is not None
+
+
+def task_id(job: str, stage: str, revision: int) -> str:
+    """Return the id of a job's stage."""
+    return f"{job}:{stage}:{revision}"
+
+
+def job_of(task: str) -> str:
+    """Return the job's id in a task's."""
+    return task.split(":", 1)[0]
+
+
+def stage_of(task: str) -> str:
+    """Return the stage's name in a task's id."""
+    return task.split(":")[1]
+
+
+def tenant_of(job: str) -> str:
+    """Return the tenant in a job's or a task's id."""
+    return job.split(".", 1)[0]
+
+
+def queue_name(pipeline: str, version: int, stage: str) -> str:
+    """Return the key by which workers claim: the same stage of another version is other work."""
+    return f"{pipeline}@{version}/{stage}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The time-limited right to run a task."""
+
+    claim_id: str
+    fence: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentReference:
+    """Where a job's document is: in GridFS, or inline in the job when it is small."""
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    file_id: Any = None
+    inline: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What admission needs to know of a job."""
+
+    id: str
+    tenant: str
+    pipeline: str
+    priority: int
+    run_at: datetime | None
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A claimed task, with what its attempt needs of the job."""
+
+    id: str
+    job: str
+    tenant: str
+    pipeline: str
+    pipeline_version: int
+    stage: str
+    revision: int
+    priority: int
+    attempt: int
+    max_attempts: int
+    lease: Lease
+    traceparent: str | None
+    document: DocumentReference
+    params: Mapping[str, Any]
+    """Of the whole job, by stage."""
+    inputs: Mapping[str, int]
+    """Revision of every earlier stage's output that this task reads, by stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed, as it is stored with the task and shown to people."""
+
+    type: str
+    message: str
+    part: str | None = None
+    """The part of the work that failed, such as ``page 3``."""
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageOutput:
+    """What a stage wrote, ready to be stored."""
+
+    body: Mapping[str, Any]
+    sha256: str
+    size: int
+    """Bytes of the body as canonical JSON."""
+    input_sha256: str
+    stage_version: int
+    file_id: Any = None
+    """Set when the body was too large for a document and lies in GridFS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """Outcome: the stage returned."""
+
+    output: StageOutput
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Outcome: the stage failed; `retry_in` is None when trying again cannot help."""
+
+    failure: Failure
+    retry_in: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Outcome: the worker stopped; the attempt isn't charged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Outcome: the lease is gone; nothing of this attempt may be written."""
+
+
+Outcome = Succeeded | Failed | Interrupted | Lost
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """An update of one document which must match, or the whole change fails.
+
+    `update` is an aggregation pipeline, for `$$NOW`; values from outside stand in `$literal`.
+    """
+
+    collection: str
+    filter: Mapping[str, Any]
+    update: list[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Writes that happen together or not at all: a transition.
+
+    The guard is a compare-and-set on the document whose state changes. It stamps `id` on it, so
+    that a commit whose answer was lost can be told from one that never happened.
+    """
+
+    guard: Write
+    then: tuple[Write, ...] = ()
+    creates: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    """Documents that must not exist yet; `run_at` None or absent in a task means the server's now."""
+    id: str = field(default_factory=lambda: secrets.token_hex(12))

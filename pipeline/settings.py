@@ -1,0 +1,65 @@
+"""Settings, from `MILLRACE_…` environment variables or from code; frozen.
+
+Durations are ISO 8601 (`PT45S`) or seconds.
+"""
+
+import os
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _seconds(value: object) -> object:
+    """Take a plain number from the environment as seconds."""
+    if isinstance(value, str) and value.replace(".", "", 1).isdigit():
+        return timedelta(seconds=float(value))
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+
+
+class StoreSettings(BaseSettings):
+    """Where the database is."""
+
+    model_config = SettingsConfigDict(env_prefix="MILLRACE_", frozen=True)
+
+    mongodb_uri: SecretStr | None = None
+    """Connection string of a replica set, as it may hold a password never shown.
+    Without it `up` and `demo` start their own mongod; everything else refuses to start."""
+
+    database: str = Field(default="millrace", pattern=r"^[A-Za-z0-9_-]{1,38}$")
+    """Database name. Everything that Millrace stores is in this one."""
+
+    timeout: Duration = timedelta(seconds=20)
+    """Longest that one operation may take, elections included; at least 1 s.
+    20 s, as an election takes up to 12 s with MongoDB's defaults."""
+
+
+class WorkerSettings(BaseSettings):
+    """How a worker process works."""
+
+    model_config = SettingsConfigDict(env_prefix="MILLRACE_WORKER_", frozen=True)
+
+    slots: int = Field(default=4, ge=1, le=1024)
+    """Attempts that run at once. 4: stages wait for models and endpoints as often as they compute."""
+
+    processes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
+    """Child processes for work that keeps a core busy. Default: the number of cores."""
+
+    lease: Duration = Field(default=timedelta(seconds=45), ge=timedelta(seconds=1))
+    """How long a claim lasts without renewal; it is renewed every quarter of it.
+    45 s outlives an election (up to 12 s) more than three times over."""
+
+    grace: Duration = timedelta(seconds=15)
+    """How long running attempts may go on after a soft stop, before they are interrupted.
+    15 s leaves half of the 30 s that process managers usually give."""
+
+    reconciliation: Duration = Field(default=timedelta(minutes=3), ge=timedelta(seconds=1))
+    """Mean time between reconciliations, jittered by a half. The net below the change stream:
+    they find work whose event nobody heard. 3 minutes costs an idle database nothing."""
+
+    listen: bool = True
+    """Off: no change stream; work is found by reconciliation every two seconds."""

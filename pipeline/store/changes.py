@@ -1,0 +1,288 @@
+"""Change streams, and the positions from which a listener role goes on.
+
+A position is a resume token. Tokens are byte-ordered hexadecimal strings that begin with their cluster
+time, also those of several events of one transaction, so positions can be compared and aged.
+"""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pymongo
+from bson.timestamp import Timestamp
+from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure, PyMongoError
+
+from pipeline.errors import HistoryLost, StoreError
+from pipeline.store.driver import Doc, translate, translated
+
+HISTORY_LOST_CODES = frozenset(
+    {
+        136,  # CappedPositionLost: an open cursor whose place in the oplog was overwritten
+        286,  # ChangeStreamHistoryLost: a token older than the oplog
+        280,  # ChangeStreamFatalError: a token of another pipeline or namespace, among others
+        260,  # InvalidResumeToken
+        10334,  # BSONObjectTooLarge: an event that can't be delivered
+        9,  # FailedToParse: not a token
+        50811,  # bad resume token: wrong type
+        50816,  # bad resume token: wrong length or encoding
+    }
+)
+"""Server codes after which a stream can't go on from where it was; the driver resumes none of them."""
+
+OperationTime = Timestamp
+"""A point in the history of the replica set."""
+
+MAX_AWAIT = timedelta(seconds=5)
+"""How long the server holds an empty getMore. A listener that heard nothing for much longer is unwell."""
+
+_TIMESTAMP_TYPE = 0x82
+
+Stages = Sequence[Mapping[str, Any]]
+
+_JOB_FIELDS = ("tenant", "pipeline", "pipeline_version", "priority", "run_at", "state", "traceparent")
+_TASK_FIELDS = ("queue", "stage", "state", "delayed", "attempt", "max_attempts", "progress")
+
+
+def _insert_fields() -> Doc:
+    names = sorted(
+        {*_JOB_FIELDS, *_TASK_FIELDS, "document.name", "document.type", "document.size", "created_at"}
+    )
+    return {f"fullDocument.{name}": 1 for name in names}
+
+
+_PROJECTION: Doc = {
+    "operationType": 1,
+    "clusterTime": 1,
+    "ns.coll": 1,
+    "documentKey": 1,
+    "updateDescription.updatedFields": 1,
+    **_insert_fields(),
+}
+
+
+def _watching(task_update_fields: Sequence[str]) -> Stages:
+    """Match what a listener needs: only operation types, and fields that the event itself carries."""
+    changed = [
+        {f"updateDescription.updatedFields.{field}": {"$exists": True}} for field in task_update_fields
+    ]
+    return [
+        {
+            "$match": {
+                "$or": [
+                    {"ns.coll": {"$in": ["jobs", "tasks"]}, "operationType": {"$in": ["insert", "replace"]}},
+                    {
+                        "ns.coll": "jobs",
+                        "operationType": "update",
+                        "updateDescription.updatedFields.state": {"$exists": True},
+                    },
+                    {"ns.coll": "tasks", "operationType": "update", "$or": changed},
+                    {"operationType": {"$in": ["drop", "rename", "dropDatabase", "invalidate"]}},
+                ]
+            }
+        },
+        {"$project": _PROJECTION},
+    ]
+
+
+STATES = _watching(["state"])
+"""For workers: inserts, and every change of a state."""
+
+FEED = _watching(["state", "progress"])
+"""For those who watch: what workers hear, and progress."""
+
+
+def fingerprint(stages: Stages) -> str:
+    """Return a short hash of a stream's pipeline: a token is only good for the pipeline that gave it."""
+    return hashlib.sha256(json.dumps(stages, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change event, reduced to what listeners need."""
+
+    collection: str
+    operation: str
+    """insert, update or replace; drop, rename, dropDatabase or invalidate end the stream."""
+    id: str
+    """`_id` of the changed document."""
+    fields: Mapping[str, Any]
+    """Of an insert or replace, the document's; of an update, those that changed."""
+    token: str
+    """The position right after this event."""
+
+
+def cluster_time(token: str) -> OperationTime:
+    """Return the cluster time with which a token begins.
+
+    Raises:
+        ValueError: this is no resume token.
+    """
+    raw = bytes.fromhex(token)
+    if len(raw) < 9 or raw[0] != _TIMESTAMP_TYPE:
+        raise ValueError("not a resume token")
+    return Timestamp(int.from_bytes(raw[1:5], "big"), int.from_bytes(raw[5:9], "big"))
+
+
+class Stream:
+    """One open change stream."""
+
+    def __init__(self, stream: AsyncDatabaseChangeStream[Doc]) -> None:
+        self._stream = stream
+
+    @property
+    def token(self) -> str:
+        """The position up to which everything was handed out; advances on idle reads too."""
+        token = self._stream.resume_token
+        return str(token["_data"]) if token else ""
+
+    async def read(self) -> Event | None:
+        """Return the next event, or None when there was none within `MAX_AWAIT`.
+
+        Raises:
+            HistoryLost: the stream can't go on from here.
+            StoreError: the stream ended, which it never does by itself.
+            StoreUnavailable: the database can't be reached.
+        """
+        try:
+            change = await self._stream.try_next()
+        except PyMongoError as error:
+            raise _translate(error) from error
+        if change is not None:
+            return _event(change)
+        if not self._stream.alive:
+            raise StoreError("the change stream ended by itself")
+        return None
+
+
+def _translate(error: PyMongoError) -> StoreError:
+    if isinstance(error, OperationFailure) and error.code in HISTORY_LOST_CODES:
+        return HistoryLost(f"the change stream cannot go on ({error.code}): {error}")
+    return translate(error)
+
+
+def _event(change: Mapping[str, Any]) -> Event:
+    operation = change["operationType"]
+    source = "fullDocument" if operation in ("insert", "replace") else "updateDescription"
+    fields = change.get(source) or {}
+    return Event(
+        collection=change.get("ns", {}).get("coll", ""),
+        operation=operation,
+        id=str(change.get("documentKey", {}).get("_id", "")),
+        fields=fields if source == "fullDocument" else fields.get("updatedFields", {}),
+        token=str(change["_id"]["_data"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPosition:
+    """Where a listener role was."""
+
+    token: str
+    fingerprint: str
+    gap: Mapping[str, Any] | None
+    """An open gap, which has to be reconciled first."""
+
+
+class Changes:
+    """The change stream of the database, and the collections `listeners` and `gaps`."""
+
+    def __init__(self, db: AsyncDatabase[Doc]) -> None:
+        self._db = db
+        self._listeners = db["listeners"]
+        self._gaps = db["gaps"]
+
+    @asynccontextmanager
+    async def open(
+        self, stages: Stages, *, after: str | None = None, at: OperationTime | None = None
+    ) -> AsyncIterator[Stream]:
+        """Open a stream: right after a token, of everything from an operation time on, or from now.
+
+        Raises:
+            HistoryLost: it can't start at this position.
+            StoreUnavailable: the database can't be reached.
+        """
+        start: Doc = {"start_after": {"_data": after}} if after else {"start_at_operation_time": at}
+        wait = int(MAX_AWAIT.total_seconds() * 1000)
+        try:
+            stream = await self._db.watch(list(stages), max_await_time_ms=wait, **start)
+        except PyMongoError as error:
+            raise _translate(error) from error
+        async with stream:
+            yield Stream(stream)
+
+    @translated
+    async def now(self) -> OperationTime:
+        """Return the server's present operation time."""
+        reply = await self._db.command("ping")
+        time: OperationTime = reply["operationTime"]
+        return time
+
+    @translated
+    async def submitted(self, pipelines: Sequence[str], since: OperationTime) -> list[Doc]:
+        """Return the submitted jobs of these pipelines, as of `since` at least.
+
+        A plain majority read can miss a job that is in flight; a session advanced to `since` waits.
+        """
+        async with self._db.client.start_session(causal_consistency=True) as session:
+            session.advance_operation_time(since)
+            query = {"state": "submitted", "pipeline": {"$in": list(pipelines)}}
+            fields = dict.fromkeys(_JOB_FIELDS, 1)
+            return await self._db["jobs"].find(query, fields, session=session).to_list()
+
+    @translated
+    async def position(self, role: str) -> SavedPosition | None:
+        """Return where this role was, None when it never listened."""
+        found = await self._listeners.find_one({"_id": role})
+        if found is None or "token" not in found:
+            return None
+        return SavedPosition(found["token"], found["fingerprint"], found.get("gap"))
+
+    @translated
+    async def save(self, role: str, token: str, stages: Stages) -> bool:
+        """Advance a role's position; never back. False when it was there, or further, already."""
+        update = {"token": token, "fingerprint": fingerprint(stages), "saved_at": "$$NOW"}
+        ahead = {"_id": role, "$or": [{"token": {"$lt": token}}, {"token": {"$exists": False}}]}
+        try:
+            result = await self._listeners.update_one(ahead, [{"$set": update}], upsert=True)
+        except pymongo.errors.DuplicateKeyError:
+            return False  # the role exists and is further: the upsert met it
+        return bool(result.modified_count or result.upserted_id)
+
+    @translated
+    async def open_gap(self, role: str, token: str, stages: Stages, *, lost: str | None, why: str) -> None:
+        """Record, in one write, a new stream's position and the stretch before it that can't be read."""
+        gap = {"from": lost, "to": token, "why": {"$literal": why}, "opened_at": "$$NOW"}
+        update = {"token": token, "fingerprint": fingerprint(stages), "saved_at": "$$NOW", "gap": gap}
+        await self._listeners.update_one({"_id": role}, [{"$set": update}], upsert=True)
+
+    @translated
+    async def close_gap(self, role: str, gap: Mapping[str, Any], found: int) -> None:
+        """Move a role's gap to the closed ones, with how many jobs its reconciliation found.
+
+        Two writes; done again after a crash between them, as the gap's id is its own.
+        """
+        update = {
+            "$mergeObjects": [{"$literal": dict(gap)}, {"role": role, "found": found, "closed_at": "$$NOW"}]
+        }
+        key = f"{role}/{gap['to']}"
+        await self._gaps.update_one(
+            {"_id": key}, [{"$replaceWith": {"$mergeObjects": [update, {"_id": key}]}}], upsert=True
+        )
+        await self._listeners.update_one({"_id": role, "gap.to": gap["to"]}, {"$set": {"gap": None}})
+
+    @translated
+    async def resumed(self, role: str, worker: str, *, age: timedelta, events: int) -> None:
+        """Note what a worker's resume replayed: the token's age, and the events since then."""
+        note = {"worker": worker, "token_age": age.total_seconds(), "events": events, "at": "$$NOW"}
+        await self._listeners.update_one({"_id": role}, [{"$set": {"resumed": note}}])
+
+    @translated
+    async def list(self) -> list[Doc]:
+        """Return all roles with their positions and open gaps."""
+        return await self._listeners.find({}).sort("_id", 1).to_list()

@@ -1,0 +1,137 @@
+"""Bytes in GridFS: submitted documents, and outputs too large for a MongoDB document.
+
+GridFS cannot join a transaction, leaves chunks behind when an upload fails and keeps no hash. So an
+intent is written first, then the chunks, then the file; length and SHA-256 are checked; the job that
+refers to it is inserted last and the intent removed. What was left behind by a crash is found by its
+intent and swept.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+from bson import ObjectId
+from gridfs.asynchronous import AsyncGridFSBucket
+from gridfs.errors import NoFile
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pipeline.errors import NotFound
+from pipeline.model import DocumentReference
+from pipeline.store.driver import Doc, translated
+
+CHUNK_BYTES = 1024 * 1024
+"""GridFS chunk size: fewer round trips than its default of 255 KiB, well below 16 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """Bytes that lie in GridFS."""
+
+    file_id: ObjectId
+    size: int
+    sha256: str
+
+
+class Documents:
+    """The GridFS bucket `documents`."""
+
+    def __init__(self, db: AsyncDatabase[Doc]) -> None:
+        self._uploads = db["uploads"]
+        self._jobs = db["jobs"]
+        self._outputs = db["outputs"]
+        self._bucket = AsyncGridFSBucket(db, "documents", chunk_size_bytes=CHUNK_BYTES)
+
+    @translated
+    async def store(self, tenant: str, name: str, content: AsyncIterator[bytes]) -> StoredFile:
+        """Store a stream of bytes, in bounded memory; the intent stays until `settle`.
+
+        When the stream raises, or this call is cancelled, the chunks are removed again; when that is
+        not possible either, the intent tells the sweeper.
+        """
+        file_id = ObjectId()
+        await self._uploads.update_one(
+            {"_id": file_id}, [{"$set": {"tenant": tenant, "started_at": "$$NOW"}}], upsert=True
+        )
+        digest, size = hashlib.sha256(), 0
+        stream = self._bucket.open_upload_stream_with_id(file_id, name, metadata={"tenant": tenant})
+        try:
+            async for piece in content:
+                digest.update(piece)
+                size += len(piece)
+                await stream.write(piece)
+            await stream.close()
+        except BaseException:
+            with anyio.move_on_after(5, shield=True):
+                await stream.abort()
+                await self.settle(file_id)
+            raise
+        return StoredFile(file_id, size, digest.hexdigest())
+
+    @translated
+    async def settle(self, file_id: ObjectId) -> None:
+        """Forget the intent: the job (or output) that refers to the file is durable, or the file is gone."""
+        await self._uploads.delete_one({"_id": file_id})
+
+    @translated
+    async def discard(self, file_id: ObjectId) -> None:
+        """Remove a file that no job came to refer to."""
+        # NoFile: an upload that never got as far as its file; its chunks are gone with this call.
+        with suppress(NoFile):
+            await self._bucket.delete(file_id)
+        await self.settle(file_id)
+
+    async def content(self, document: DocumentReference) -> AsyncIterator[bytes]:
+        """Yield a document's bytes in pieces.
+
+        Raises:
+            NotFound: the file is gone.
+        """
+        if document.inline is not None:
+            yield document.inline
+            return
+        try:
+            stream = await self._bucket.open_download_stream(document.file_id)
+        except NoFile as error:
+            raise NotFound(f"the document {document.name!r} is not in the database any more") from error
+        while piece := await stream.readchunk():
+            yield piece
+
+    async def save(self, document: DocumentReference, path: Path) -> None:
+        """Write a document to a local file.
+
+        Raises:
+            NotFound: the file is gone, or its bytes are not those that were submitted.
+        """
+        digest = hashlib.sha256()
+        async with await anyio.open_file(path, "wb") as file:
+            async for piece in self.content(document):
+                digest.update(piece)
+                await file.write(piece)
+        if digest.hexdigest() != document.sha256:
+            raise NotFound(f"the bytes of {document.name!r} do not have the SHA-256 that was submitted")
+
+    @translated
+    async def sweep(self, older_than: timedelta) -> int:
+        """Remove files whose upload was begun that long ago and that nothing refers to; returns how many."""
+        age = {
+            "$expr": {
+                "$lt": ["$started_at", {"$subtract": ["$$NOW", int(older_than.total_seconds() * 1000)]}]
+            }
+        }
+        swept = 0
+        async for intent in self._uploads.find(age):
+            if await self._is_used(intent["_id"]):
+                await self.settle(intent["_id"])
+            else:
+                await self.discard(intent["_id"])
+                swept += 1
+        return swept
+
+    async def _is_used(self, file_id: Any) -> bool:
+        job = await self._jobs.find_one({"document.file_id": file_id}, {"_id": 1})
+        return job is not None or await self._outputs.find_one({"file_id": file_id}, {"_id": 1}) is not None

@@ -1,0 +1,134 @@
+"""The driver's client as the engine needs it, and its errors as ours."""
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    InvalidURI,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+    WTimeoutError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from pipeline.errors import NotAReplicaSet, StoreError, StoreUnavailable
+from pipeline.settings import StoreSettings
+
+Doc = dict[str, Any]
+Client = AsyncMongoClient[Doc]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_UNAVAILABLE = (
+    AutoReconnect,
+    ConnectionFailure,
+    NetworkTimeout,
+    ServerSelectionTimeoutError,
+    ExecutionTimeout,
+    WTimeoutError,
+)
+_NOT_PRIMARY = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
+"""Server codes of a stepdown, a shutdown and an election."""
+_ILLEGAL_OPERATION = 20
+"""A standalone's answer to a transaction."""
+
+
+def make_client(settings: StoreSettings) -> Client:
+    """Make a client for the engine. It connects at its first operation.
+
+    Majority and journal are set on the client, as transactions inherit from there alone.
+
+    Raises:
+        StoreError: no URI, or one that cannot be understood.
+    """
+    if settings.mongodb_uri is None:
+        raise StoreError(
+            "MILLRACE_MONGODB_URI is not set. Set it to your replica set's connection string, "
+            "or use `millrace up`, which starts a mongod of its own."
+        )
+    try:
+        return AsyncMongoClient(
+            settings.mongodb_uri.get_secret_value(),
+            tz_aware=True,
+            uuidRepresentation="standard",
+            retryWrites=True,
+            w="majority",
+            journal=True,
+            readConcernLevel="majority",
+            serverSelectionTimeoutMS=_milliseconds(settings.timeout),
+            connectTimeoutMS=min(10_000, _milliseconds(settings.timeout)),
+            appname="millrace",
+        )
+    except (ConfigurationError, InvalidURI) as error:
+        raise StoreError(f"MILLRACE_MONGODB_URI cannot be used: {error}") from error
+
+
+async def require_replica_set(client: Client) -> None:
+    """Check that the server has change streams and transactions.
+
+    Raises:
+        NotAReplicaSet: it is a standalone, or a replica set that was not initiated.
+        StoreUnavailable: it cannot be reached.
+    """
+    hello = await translated(client.admin.command)("hello")
+    if hello.get("setName") or hello.get("msg") == "isdbgrid":
+        return
+    if hello.get("isreplicaset"):
+        raise NotAReplicaSet("The replica set is not initiated: run `rs.initiate()` on this mongod once.")
+    raise NotAReplicaSet
+
+
+def translated(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Decorate a coroutine function so that the driver's errors leave it as ours, chained."""
+
+    @wraps(function)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await function(*args, **kwargs)
+        except PyMongoError as error:
+            raise translate(error) from error
+
+    return wrapper
+
+
+def translate(error: PyMongoError) -> StoreError:
+    """Return our error for the driver's."""
+    if is_outage(error):
+        return StoreUnavailable(f"MongoDB is not available: {error}")
+    if isinstance(error, OperationFailure) and error.code == _ILLEGAL_OPERATION:
+        return NotAReplicaSet()
+    return StoreError(f"MongoDB refused: {error}")
+
+
+def is_outage(error: PyMongoError) -> bool:
+    """Tell whether the database, not the operation, is at fault, so that the same may work later."""
+    if isinstance(error, _UNAVAILABLE) or error.timeout:
+        return True
+    return isinstance(error, OperationFailure | WriteConcernError) and error.code in _NOT_PRIMARY
+
+
+def majority() -> tuple[WriteConcern, ReadConcern]:
+    """Return the concerns of every write and read, for where an application's own client is used."""
+    return WriteConcern(w="majority", j=True), ReadConcern("majority")
+
+
+def session_uuid(lsid: Any) -> UUID:
+    """Return a logical session's id as a UUID."""
+    return lsid if isinstance(lsid, UUID) else lsid.as_uuid()
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return int(duration / timedelta(milliseconds=1))

@@ -1,0 +1,161 @@
+"""Jobs: inserted, read, listed, cancelled, tried again."""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pymongo
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError, WriteError
+
+from pipeline import transitions
+from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, SubmissionError
+from pipeline.model import FINAL_STATES
+from pipeline.store.driver import Client, Doc, translated
+
+_OPEN = {"$nin": sorted(FINAL_STATES)}
+
+
+class Jobs:
+    """The collection `jobs`, with the tasks of a job beside it."""
+
+    def __init__(self, client: Client, db: AsyncDatabase[Doc], timeout: float) -> None:
+        self._client = client
+        self._jobs = db["jobs"]
+        self._tasks = db["tasks"]
+        self._timeout = timeout
+
+    @translated
+    async def insert(self, job: Doc) -> tuple[Doc, bool]:
+        """Insert a job; returns it and True, or the job that had its idempotency key before and False.
+
+        One insert, majority acknowledged: when it returns, the job is not lost any more.
+
+        Raises:
+            IdempotencyConflict: the key was used with other content.
+            SubmissionError: the database's validator refused the job; the message says which rule.
+        """
+        try:
+            await self._jobs.insert_one(job)
+        except DuplicateKeyError as error:
+            earlier = await self._earlier(job)
+            if earlier is None:
+                raise SubmissionError(f"there is a job {job['_id']} already") from error
+            if earlier.get("idempotency_hash") != job["idempotency_hash"]:
+                raise IdempotencyConflict from error
+            return earlier, False
+        except WriteError as error:
+            raise SubmissionError(f"the job is not valid: {_reason(error)}") from error
+        return job, True
+
+    async def _earlier(self, job: Doc) -> Doc | None:
+        if "idempotency_key" not in job:
+            return None
+        key = {"tenant": job["tenant"], "idempotency_key": job["idempotency_key"]}
+        return await self._jobs.find_one(key)
+
+    @translated
+    async def by_key(self, tenant: str, key: str) -> Doc | None:
+        """Return the job that was submitted under an idempotency key."""
+        return await self._jobs.find_one({"tenant": tenant, "idempotency_key": key})
+
+    @translated
+    async def get(self, job: str, tenant: str) -> Doc:
+        """Return one job without inline bytes.
+
+        Raises:
+            NotFound: this tenant has no such job.
+        """
+        found = await self._jobs.find_one({"_id": job, "tenant": tenant}, {"document.inline": 0})
+        if found is None:
+            raise NotFound(f"there is no job {job}")
+        return found
+
+    @translated
+    async def tasks(self, jobs: list[str]) -> list[Doc]:
+        """Return all tasks of these jobs, oldest revision first."""
+        return await self._tasks.find({"job": {"$in": jobs}}).sort("revision", 1).to_list()
+
+    @translated
+    async def newest(self, tenant: str, *, limit: int, before: str | None, state: str | None) -> list[Doc]:
+        """Return a tenant's jobs, newest first, those older than the id `before` only."""
+        query: Doc = {"tenant": tenant}
+        if before is not None:
+            query["_id"] = {"$lt": before}
+        if state is not None:
+            query["state"] = state
+        return await self._jobs.find(query, {"document.inline": 0}).sort("_id", -1).to_list(limit)
+
+    @translated
+    async def cancel(self, job: str, tenant: str) -> None:
+        """Cancel a job and its current task in one transaction.
+
+        A holder of the task finds its compare-and-set refused, and stops.
+
+        Raises:
+            NotFound: this tenant has no such job.
+            StateConflict: the job has ended before.
+        """
+
+        async def run(session: AsyncClientSession) -> None:
+            match = {"_id": job, "tenant": tenant, "state": _OPEN}
+            result = await self._jobs.update_one(match, [transitions.cancel_job()], session=session)
+            if not result.matched_count:
+                raise await self._refusal(job, tenant, "cancelled", session)
+            current = {"job": job, "state": {"$in": ["ready", "running"]}}
+            await self._tasks.update_many(current, [transitions.cancel_task()], session=session)
+
+        await self._transaction(run)
+
+    @translated
+    async def retry(self, job: str, tenant: str) -> None:
+        """Try a failed job's failed task again, in one transaction: same revision, checkpoints kept.
+
+        Raises:
+            NotFound: this tenant has no such job.
+            StateConflict: the job has not failed, or failed before it had a task.
+        """
+
+        async def run(session: AsyncClientSession) -> None:
+            match = {"_id": job, "tenant": tenant, "state": "failed"}
+            result = await self._jobs.update_one(match, [transitions.reopen_job()], session=session)
+            if not result.matched_count:
+                raise await self._refusal(job, tenant, "tried again", session)
+            failed = {"job": job, "state": "failed"}
+            reopened = await self._tasks.update_one(failed, [transitions.reopen_task()], session=session)
+            if not reopened.matched_count:
+                raise StateConflict(f"job {job} failed before its first stage: submit it again")
+
+        await self._transaction(run)
+
+    async def _transaction(self, run: Callable[[AsyncClientSession], Awaitable[None]]) -> None:
+        async with self._client.start_session() as session:
+            with pymongo.timeout(self._timeout):
+                await session.with_transaction(run)
+
+    async def _refusal(
+        self, job: str, tenant: str, verb: str, session: AsyncClientSession
+    ) -> NotFound | StateConflict:
+        found = await self._jobs.find_one({"_id": job, "tenant": tenant}, {"state": 1}, session=session)
+        if found is None:
+            return NotFound(f"there is no job {job}")
+        return StateConflict(f"job {job} is {found['state']}: it cannot be {verb}")
+
+
+def idempotency_hash(job: Mapping[str, Any]) -> str:
+    """Return the hash of what must be the same when an idempotency key is used again."""
+    parts = [job["pipeline"], job["document"]["sha256"], repr(sorted(job.get("params", {}).items()))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _reason(error: WriteError) -> str:
+    """Find the property or rule at fault in what MongoDB says about a refused document."""
+    details = str((error.details or {}).get("errInfo", error))
+    names = re.findall(r"'propertyName': '([^']+)'", details)
+    missing = re.findall(r"'missingProperties': \[([^\]]+)\]", details)
+    extra = re.findall(r"'additionalProperties': \[([^\]]+)\]", details)
+    told = [f"{name} has a wrong value" for name in dict.fromkeys(names)]
+    told += [f"{name} is missing" for name in missing] + [f"{name} is unknown" for name in extra]
+    return "; ".join(told) or "it breaks a rule of the collection's validator"

@@ -1,0 +1,95 @@
+"""Outputs and checkpoints, read and prepared for writing. They are written by the commits alone."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pipeline.errors import NotFound
+from pipeline.model import DocumentReference, StageOutput, Task, task_id
+from pipeline.store.documents import Documents
+from pipeline.store.driver import Doc, translated
+
+LARGE_BODY = 8 * 1024 * 1024
+"""Bytes of JSON from which a body goes to GridFS; MongoDB takes 16 MiB in a document."""
+
+
+def canonical(body: Mapping[str, Any]) -> bytes:
+    """Return the one JSON encoding of a body, of which the hash is taken."""
+    return json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class Outputs:
+    """What stages wrote."""
+
+    def __init__(self, db: AsyncDatabase[Doc], documents: Documents) -> None:
+        self._outputs = db["outputs"]
+        self._checkpoints = db["checkpoints"]
+        self._documents = documents
+
+    async def prepare(
+        self, task: Task, body: Mapping[str, Any], *, input_sha256: str, stage_version: int
+    ) -> StageOutput:
+        """Hash a body, and put it in GridFS when it is large.
+
+        Raises:
+            UnicodeEncodeError: it holds text that isn't valid Unicode.
+        """
+        encoded = canonical(body)
+        file_id = None
+        if len(encoded) > LARGE_BODY:
+            file_id = (await self._documents.store(task.tenant, task.id, _once(encoded))).file_id
+        return StageOutput(
+            body=body,
+            sha256=hashlib.sha256(encoded).hexdigest(),
+            size=len(encoded),
+            input_sha256=input_sha256,
+            stage_version=stage_version,
+            file_id=file_id,
+        )
+
+    @translated
+    async def body(self, job: str, stage: str, revision: int) -> Doc:
+        """Return the body of one output.
+
+        Raises:
+            NotFound: the stage has not written it (yet).
+        """
+        return await self._body(
+            await self._find(job, stage, revision, {"body": 1, "file_id": 1, "sha256": 1})
+        )
+
+    @translated
+    async def sha256(self, job: str, stage: str, revision: int) -> str:
+        """Return the hash of one output's body.
+
+        Raises:
+            NotFound: the stage has not written it (yet).
+        """
+        return str((await self._find(job, stage, revision, {"sha256": 1}))["sha256"])
+
+    async def _find(self, job: str, stage: str, revision: int, fields: Mapping[str, int]) -> Doc:
+        found = await self._outputs.find_one({"_id": task_id(job, stage, revision)}, fields)
+        if found is None:
+            raise NotFound(f"job {job} has no output of stage {stage!r} (yet)")
+        return found
+
+    async def _body(self, output: Doc) -> Doc:
+        if "body" in output:
+            body: Doc = output["body"]
+            return body
+        reference = DocumentReference("output", "application/json", 0, "", file_id=output["file_id"])
+        pieces = [piece async for piece in self._documents.content(reference)]
+        loaded: Doc = json.loads(b"".join(pieces))
+        return loaded
+
+    @translated
+    async def checkpoints(self, task: str) -> dict[str, Any]:
+        """Return the parts that this task's attempts saved, by key."""
+        return {each["key"]: each["value"] async for each in self._checkpoints.find({"task": task})}
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

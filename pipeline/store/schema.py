@@ -1,0 +1,182 @@
+"""Collections: their validators and indexes, and the idempotent `install`.
+
+A job may be inserted by any driver in any language, so the database itself refuses a malformed one.
+Numbers may be ints, longs or doubles: drivers differ.
+"""
+
+from contextlib import suppress
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import CollectionInvalid
+
+from pipeline.model import JOB_ID_PATTERN, PRIORITY_RANGE, TENANT_PATTERN
+from pipeline.store.driver import Doc, translated
+
+INLINE_LIMIT = 256 * 1024
+"""Bytes of the largest document that a job may carry itself."""
+
+_NUMBER = ["int", "long", "double"]
+_NAME = {"bsonType": "string", "pattern": "^[a-z][a-z0-9-]{0,39}$"}
+_TEXT = {"bsonType": "string", "maxLength": 512}
+_OPTIONAL_DATE = {"bsonType": ["date", "null"]}
+
+_DOCUMENT = {
+    "bsonType": "object",
+    "required": ["name", "type", "size", "sha256"],
+    "oneOf": [{"required": ["file_id"]}, {"required": ["inline"]}],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"bsonType": "string", "minLength": 1, "maxLength": 255},
+        "type": {"bsonType": "string", "maxLength": 255},
+        "size": {"bsonType": _NUMBER, "minimum": 0},
+        "sha256": {"bsonType": "string", "pattern": "^[0-9a-f]{64}$"},
+        "file_id": {"bsonType": "objectId"},
+        "inline": {"bsonType": "binData"},
+    },
+}
+
+_JOB = {
+    "bsonType": "object",
+    "required": ["_id", "tenant", "pipeline", "document", "state", "created_at"],
+    "additionalProperties": False,
+    "properties": {
+        "_id": {"bsonType": "string", "pattern": f"^{JOB_ID_PATTERN}$"},
+        "tenant": {"bsonType": "string", "pattern": f"^{TENANT_PATTERN}$"},
+        "pipeline": _NAME,
+        "pipeline_version": {"bsonType": [*_NUMBER, "null"], "minimum": 1},
+        "document": _DOCUMENT,
+        "stages": {"bsonType": "array", "items": _NAME},
+        "params": {"bsonType": "object"},
+        "metadata": {"bsonType": "object"},
+        "priority": {"bsonType": _NUMBER, "minimum": PRIORITY_RANGE[0], "maximum": PRIORITY_RANGE[1]},
+        "run_at": _OPTIONAL_DATE,
+        "idempotency_key": {"bsonType": "string", "minLength": 1, "maxLength": 255},
+        "idempotency_hash": {"bsonType": "string"},
+        "traceparent": {"bsonType": ["string", "null"]},
+        "state": {"enum": ["submitted", "running", "succeeded", "failed", "cancelled"]},
+        "error": {"bsonType": ["object", "null"]},
+        "created_at": {"bsonType": "date"},
+        "started_at": _OPTIONAL_DATE,
+        "finished_at": _OPTIONAL_DATE,
+        "commit": _TEXT,
+    },
+}
+
+_JOB_RULES = {
+    "$and": [
+        {"$eq": [{"$indexOfBytes": ["$_id", {"$concat": ["$tenant", "."]}]}, 0]},
+        {"$lte": [{"$binarySize": {"$ifNull": ["$document.inline", ""]}}, INLINE_LIMIT]},
+        {
+            "$or": [
+                {"$eq": [{"$type": "$document.inline"}, "missing"]},
+                {"$eq": [{"$binarySize": {"$ifNull": ["$document.inline", ""]}}, "$document.size"]},
+            ]
+        },
+    ]
+}
+
+_TASK = {
+    "bsonType": "object",
+    "required": ["_id", "job", "tenant", "stage", "queue", "revision", "state", "run_at", "attempt", "lease"],
+    "properties": {
+        "state": {"enum": ["ready", "running", "succeeded", "failed", "cancelled"]},
+        "run_at": {"bsonType": "date"},
+        "attempt": {"bsonType": _NUMBER, "minimum": 0},
+        "max_attempts": {"bsonType": _NUMBER, "minimum": 1},
+        "lease": {"bsonType": "object", "required": ["claim_id", "fence", "worker", "until"]},
+        "errors": {"bsonType": "array", "maxItems": 20},
+    },
+}
+
+_OUTPUT = {
+    "bsonType": "object",
+    "required": ["_id", "job", "tenant", "stage", "revision", "claim_id", "input_sha256", "sha256"],
+    "oneOf": [{"required": ["body"]}, {"required": ["file_id"]}],
+}
+
+VALIDATORS: dict[str, Doc] = {
+    "jobs": {"$jsonSchema": _JOB, "$expr": _JOB_RULES},
+    "tasks": {"$jsonSchema": _TASK},
+    "outputs": {"$jsonSchema": _OUTPUT},
+    "checkpoints": {},
+    "uploads": {},
+    "listeners": {},
+    "gaps": {},
+    "workers": {},
+    "pipelines": {},
+    "keys": {},
+}
+
+INDEXES: dict[str, list[IndexModel]] = {
+    "jobs": [
+        IndexModel(
+            [("tenant", ASCENDING), ("idempotency_key", ASCENDING)],
+            name="idempotency",
+            unique=True,
+            partialFilterExpression={"idempotency_key": {"$exists": True}},
+        ),
+        IndexModel([("tenant", ASCENDING), ("_id", DESCENDING)], name="newest"),
+        IndexModel(
+            [("pipeline", ASCENDING), ("_id", ASCENDING)],
+            name="submitted",
+            partialFilterExpression={"state": "submitted"},
+        ),
+        IndexModel(
+            [("document.file_id", ASCENDING)],
+            name="file",
+            partialFilterExpression={"document.file_id": {"$exists": True}},
+        ),
+    ],
+    "tasks": [
+        IndexModel(
+            [("queue", ASCENDING), ("priority", DESCENDING), ("run_at", ASCENDING)],
+            name="claim",
+            partialFilterExpression={"state": "ready"},
+        ),
+        IndexModel(
+            [("run_at", ASCENDING)], name="due", partialFilterExpression={"state": "ready", "delayed": True}
+        ),
+        IndexModel(
+            [("lease.until", ASCENDING), ("lease.worker", ASCENDING)],
+            name="rescue",
+            partialFilterExpression={"state": "running"},
+        ),
+        IndexModel([("job", ASCENDING)], name="job"),
+    ],
+    "checkpoints": [IndexModel([("task", ASCENDING)], name="task")],
+    "outputs": [IndexModel([("job", ASCENDING)], name="job")],
+    "uploads": [IndexModel([("started_at", ASCENDING)], name="age")],
+}
+
+
+@translated
+async def install(db: AsyncDatabase[Doc]) -> list[str]:
+    """Create what is missing and bring validators up to date; returns what it changed, in words.
+
+    Safe to run again at any time, also by many processes at once.
+    """
+    done: list[str] = []
+    existing = {each["name"]: each async for each in await db.list_collections()}
+    for name, validator in VALIDATORS.items():
+        if name not in existing:
+            # CollectionInvalid: another process was faster; the next install checks its validator.
+            with suppress(CollectionInvalid):
+                await db.create_collection(name, validator=validator)
+                done.append(f"created {name}")
+        elif existing[name].get("options", {}).get("validator", {}) != validator:
+            await db.command("collMod", name, validator=validator)
+            done.append(f"changed the validator of {name}")
+        done += await _index(db, name)
+    return done
+
+
+async def _index(db: AsyncDatabase[Doc], name: str) -> list[str]:
+    wanted = INDEXES.get(name, [])
+    if not wanted:
+        return []
+    present = await db[name].index_information()
+    missing = [model for model in wanted if model.document["name"] not in present]
+    if missing:
+        await db[name].create_indexes(missing)
+    return [f"created index {name}.{model.document['name']}" for model in missing]

@@ -1,0 +1,60 @@
+"""The store: one client, one database, and the domain's verbs over it."""
+
+from typing import Self
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pipeline.settings import StoreSettings
+from pipeline.store import schema
+from pipeline.store.changes import Changes
+from pipeline.store.commits import Commits
+from pipeline.store.documents import Documents
+from pipeline.store.driver import Client, Doc, make_client, require_replica_set
+from pipeline.store.jobs import Jobs
+from pipeline.store.outputs import Outputs
+from pipeline.store.pipelines import Pipelines
+from pipeline.store.tasks import Tasks
+from pipeline.store.workers import Workers
+
+
+class Store:
+    """Everything that Millrace keeps in MongoDB: `async with Store(settings) as store`."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.settings = settings
+        self._client: Client = make_client(settings)
+        self.db: AsyncDatabase[Doc] = self._client[settings.database]
+        self._timeout = settings.timeout.total_seconds()
+        self.documents = Documents(self.db)
+        self.jobs = Jobs(self._client, self.db, self._timeout)
+        self.tasks = Tasks(self.db)
+        self.outputs = Outputs(self.db, self.documents)
+        self.changes = Changes(self.db)
+        self.workers = Workers(self.db)
+        self.pipelines = Pipelines(self.db)
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            StoreUnavailable: the server can't be reached.
+            NotAReplicaSet: the server has no change streams and transactions.
+        """
+        try:
+            await require_replica_set(self._client)
+        except BaseException:
+            await self._client.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Disconnect."""
+        await self._client.close()
+
+    def commits(self) -> Commits:
+        """Return a committer's session; close it after use."""
+        return Commits(self._client, self.db, self._timeout)
+
+    async def install(self) -> list[str]:
+        """Create collections, validators and indexes; returns what was changed. Idempotent."""
+        return await schema.install(self.db)

@@ -1,0 +1,190 @@
+"""Tasks: found, claimed, renewed, rescued. Each verb is one or two indexed commands."""
+
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pymongo
+from pymongo import UpdateOne
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from pipeline import transitions
+from pipeline.context import Progress
+from pipeline.model import DocumentReference, Lease, Task
+from pipeline.store.driver import Doc, is_outage, translated
+
+_log = logging.getLogger("millrace.store")
+
+Renewal = tuple[str, Lease, Progress | None]
+"""A task, its lease, and progress to write with the renewal."""
+
+_CLAIM_ORDER = [("priority", pymongo.DESCENDING), ("run_at", pymongo.ASCENDING)]
+_DUE = {"$expr": {"$lte": ["$run_at", "$$NOW"]}}
+_EXPIRED = {"$expr": {"$lte": ["$lease.until", "$$NOW"]}}
+
+
+class Tasks:
+    """The hot queue."""
+
+    def __init__(self, db: AsyncDatabase[Doc]) -> None:
+        self._tasks = db["tasks"]
+        self._jobs = db["jobs"]
+        self._contended = False
+
+    @translated
+    async def claim(self, queues: Sequence[str], limit: int, worker: str, lease_for: timedelta) -> list[Task]:
+        """Claim at most `limit` ready and due tasks of these queues, best first.
+
+        Atomic for each task: a compare-and-set from `ready` to `running`. More candidates are read
+        than are wanted, and once a race was lost some of them are taken at random, so that many workers
+        do not fight for the same head of the queue. Tasks lost to others are simply not among the
+        returned; an empty list while `limit` > 0 says that no candidate was left.
+        """
+        wanted = {"state": "ready", "queue": {"$in": list(queues)}, **_DUE}
+        while True:
+            found = await self._tasks.find(wanted, {"_id": 1}).sort(_CLAIM_ORDER).to_list(limit * 2)
+            if not found:
+                return []
+            claimed = await self._take([each["_id"] for each in found], limit, worker, lease_for)
+            if claimed:
+                return await self._with_jobs(claimed)
+
+    async def _take(self, ids: list[str], limit: int, worker: str, lease_for: timedelta) -> list[Doc]:
+        """Compare-and-set the best candidates; after a lost race, some of them at random."""
+        chosen = random.sample(ids, min(limit, len(ids))) if self._contended else ids[:limit]
+        claim_id = uuid4().hex
+        try:
+            await self._tasks.update_many(
+                {"_id": {"$in": chosen}, "state": "ready"}, [{"$set": _claimed(claim_id, worker, lease_for)}]
+            )
+        except PyMongoError as error:
+            # update_many is not retried by the driver: what it did is read back by its claim_id.
+            if not is_outage(error):
+                raise
+        taken = await self._tasks.find({"_id": {"$in": chosen}, "lease.claim_id": claim_id}).to_list()
+        self._contended = len(taken) < len(chosen)
+        return taken
+
+    async def _with_jobs(self, tasks: list[Doc]) -> list[Task]:
+        ids = [task["job"] for task in tasks]
+        jobs = {job["_id"]: job async for job in self._jobs.find({"_id": {"$in": ids}})}
+        ordered = sorted(tasks, key=lambda task: (-task["priority"], task["run_at"]))
+        for task in ordered:
+            if task["job"] not in jobs:
+                _log.error("a task has no job: run `millrace verify`", extra={"task": task["_id"]})
+        return [_task(task, jobs[task["job"]]) for task in ordered if task["job"] in jobs]
+
+    @translated
+    async def renew(self, renewals: Sequence[Renewal], lease_for: timedelta) -> list[str]:
+        """Renew leases and write progress in one command; returns the ids of tasks whose lease is lost."""
+        writes = [
+            UpdateOne(transitions.held(task, lease), [{"$set": _renewed(lease_for, progress)}])
+            for task, lease, progress in renewals
+        ]
+        result = await self._tasks.bulk_write(writes, ordered=False)
+        if result.matched_count == len(writes):
+            return []
+        claims = {task: lease.claim_id for task, lease, _ in renewals}
+        query = {"_id": {"$in": list(claims)}, "state": "running"}
+        current = {each["_id"]: each async for each in self._tasks.find(query, {"lease": 1})}
+        return [
+            task
+            for task, claim in claims.items()
+            if current.get(task, {}).get("lease", {}).get("claim_id") != claim
+        ]
+
+    @translated
+    async def expired(self, limit: int) -> list[Doc]:
+        """Return running tasks whose lease has run out by the server's clock, oldest first."""
+        return await self._tasks.find({"state": "running", **_EXPIRED}).sort("lease.until", 1).to_list(limit)
+
+    @translated
+    async def of_worker(self, worker: str) -> list[Doc]:
+        """Return the running tasks that this worker holds."""
+        # The bound on `lease.until` lets the index answer; every running task has a lease.
+        query = {"state": "running", "lease.until": {"$ne": None}, "lease.worker": worker}
+        return await self._tasks.find(query).to_list()
+
+    @translated
+    async def next_wake(self) -> timedelta | None:
+        """Return in how long the next delayed task is due or the next lease ends; None when neither is.
+
+        Two indexed reads of one document each. Never negative.
+        """
+        remaining = {"in": {"$subtract": ["$when", "$$NOW"]}}
+        waits: list[timedelta] = []
+        for match, field in (
+            ({"state": "ready", "delayed": True, "$expr": {"$gt": ["$run_at", "$$NOW"]}}, "run_at"),
+            ({"state": "running", "lease.until": {"$ne": None}}, "lease.until"),
+        ):
+            stages: list[Mapping[str, Any]] = [
+                {"$match": match},
+                {"$sort": {field: 1}},
+                {"$limit": 1},
+                {"$project": {"when": f"${field}"}},
+                {"$project": remaining},
+            ]
+            async for found in await self._tasks.aggregate(stages):
+                waits.append(timedelta(milliseconds=max(0, found["in"])))
+        return min(waits, default=None)
+
+
+def _claimed(claim_id: str, worker: str, lease_for: timedelta) -> Doc:
+    lease = {
+        "claim_id": claim_id,
+        "fence": {"$add": ["$lease.fence", 1]},
+        "worker": worker,
+        "until": transitions.after(lease_for),
+    }
+    return {
+        "state": "running",
+        "attempt": {"$add": ["$attempt", 1]},
+        "lease": lease,
+        "started_at": "$$NOW",
+        "delayed": "$$REMOVE",
+    }
+
+
+def _renewed(lease_for: timedelta, progress: Progress | None) -> Doc:
+    update: Doc = {"lease.until": transitions.after(lease_for)}
+    if progress is not None:
+        update["progress"] = transitions.literal(asdict(progress))
+    return update
+
+
+def _task(task: Doc, job: Doc) -> Task:
+    lease = task["lease"]
+    return Task(
+        id=task["_id"],
+        job=task["job"],
+        tenant=task["tenant"],
+        pipeline=task["pipeline"],
+        pipeline_version=int(task["pipeline_version"]),
+        stage=task["stage"],
+        revision=task["revision"],
+        priority=int(task["priority"]),
+        attempt=task["attempt"],
+        max_attempts=task["max_attempts"],
+        lease=Lease(lease["claim_id"], lease["fence"], lease["worker"]),
+        traceparent=task.get("traceparent"),
+        document=document_reference(job["document"]),
+        params=job.get("params", {}),
+        inputs=task["inputs"],
+    )
+
+
+def document_reference(stored: Mapping[str, Any]) -> DocumentReference:
+    """Return a job's document as a value."""
+    return DocumentReference(
+        name=stored["name"],
+        media_type=stored["type"],
+        size=int(stored["size"]),
+        sha256=stored["sha256"],
+        file_id=stored.get("file_id"),
+        inline=stored.get("inline"),
+    )

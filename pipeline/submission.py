@@ -1,0 +1,135 @@
+"""Make the job document that any driver may insert: the insert is the submission.
+
+For applications that submit with a client of their own (PyMongo, Motor, any language), also inside
+their own transaction beside their business data::
+
+    job = job_document("documents", name="scan.pdf", content=data)
+    await motor_client.millrace.jobs.insert_one(job)
+"""
+
+import hashlib
+import mimetypes
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline import telemetry
+from pipeline.errors import SubmissionError
+from pipeline.model import DEFAULT_TENANT, new_job_id
+from pipeline.store.jobs import idempotency_hash
+from pipeline.store.schema import INLINE_LIMIT
+
+MAX_NAME = 255
+_FORBIDDEN = dict.fromkeys((*range(32), 127, *range(8234, 8239), *range(8294, 8298), 8206, 8207))
+"""Control characters, and those that turn the direction of text."""
+
+
+def job_document(
+    pipeline: str,
+    *,
+    name: str,
+    content: bytes | None = None,
+    file_id: Any = None,
+    size: int | None = None,
+    sha256: str | None = None,
+    media_type: str | None = None,
+    tenant: str = DEFAULT_TENANT,
+    params: Mapping[str, Mapping[str, Any]] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    priority: int = 0,
+    run_at: datetime | None = None,
+    idempotency_key: str | None = None,
+) -> dict[str, Any]:
+    """Return a job, ready to be inserted into `jobs`; its `_id` is the job's id.
+
+    Give the document's bytes as `content` (at most 256 KiB, they travel inside the job), or store them
+    in the GridFS bucket `documents` first and give `file_id`, `size` and `sha256`.
+
+    Args:
+        pipeline: Name of a pipeline that some worker hosts.
+        name: The document's name, for people; control characters are taken out.
+        content: The bytes, when they are few.
+        file_id: ObjectId in GridFS, when they are many.
+        size: Bytes in GridFS.
+        sha256: Hexadecimal hash of the bytes in GridFS.
+        media_type: Guessed from the name when not given.
+        tenant: Lower-case letters, digits and dashes.
+        params: By stage: `{"ocr": {"dpi": 300}}`.
+        metadata: Anything of your own.
+        priority: -10 to 10; higher ones first.
+        run_at: Not before then. With a time zone.
+        idempotency_key: A second insert with the same key, by the same tenant, is refused.
+
+    Raises:
+        SubmissionError: content and file_id both or neither given, or content too large.
+    """
+    if (content is None) == (file_id is None):
+        raise SubmissionError("give the document's bytes as `content`, or its `file_id` in GridFS")
+    if content is not None and len(content) > INLINE_LIMIT:
+        raise SubmissionError(
+            f"{len(content)} bytes are too many to travel inside a job ({INLINE_LIMIT} at most): "
+            "store them in the GridFS bucket `documents` and give file_id, size and sha256"
+        )
+    if content is None and (size is None or sha256 is None):
+        raise SubmissionError("a document in GridFS needs `size` and `sha256` too")
+    if run_at is not None and run_at.tzinfo is None:
+        raise SubmissionError("`run_at` needs a time zone")
+    document: dict[str, Any] = {
+        "name": clean_name(name),
+        "type": media_type or mimetypes.guess_type(name)[0] or "application/octet-stream",
+        "size": size if content is None else len(content),
+        "sha256": sha256 if content is None else hashlib.sha256(content).hexdigest(),
+        **({"file_id": file_id} if content is None else {"inline": content}),
+    }
+    job: dict[str, Any] = {
+        "_id": new_job_id(tenant),
+        "tenant": tenant,
+        "pipeline": pipeline,
+        "document": document,
+        "params": {stage: dict(values) for stage, values in (params or {}).items()},
+        "metadata": dict(metadata or {}),
+        "priority": priority,
+        "run_at": run_at,
+        "state": "submitted",
+        "created_at": datetime.now(UTC),
+        "traceparent": telemetry.current_traceparent(),
+    }
+    if idempotency_key is not None:
+        job["idempotency_key"] = idempotency_key
+        job["idempotency_hash"] = idempotency_hash(job)
+    return job
+
+
+def job_changes(job: str) -> Sequence[Mapping[str, Any]]:
+    """Return the pipeline of a change stream on one job's state and progress, for `database.watch`.
+
+    It carries a job's and its tasks' changes; `documentKey._id` says whose, and a task's id ends in
+    `:{stage}:{revision}`.
+    """
+    prefix = f"{job}:"
+    own = {"$eq": [{"$substrCP": ["$documentKey._id", 0, len(prefix)]}, prefix]}
+    return [
+        {
+            "$match": {
+                "operationType": {"$in": ["insert", "update", "replace"]},
+                "ns.coll": {"$in": ["jobs", "tasks"]},
+                "$or": [{"documentKey._id": job}, {"$expr": own}],
+            }
+        },
+        {
+            "$project": {
+                "operationType": 1,
+                "documentKey": 1,
+                "ns": 1,
+                "updateDescription.updatedFields": 1,
+                "fullDocument.state": 1,
+                "fullDocument.progress": 1,
+            }
+        },
+    ]
+
+
+def clean_name(name: str) -> str:
+    """Return a document's name without path, control and direction characters, at most 255 long."""
+    base = name.replace("\\", "/").rsplit("/", 1)[-1].translate(_FORBIDDEN).strip()
+    return base[:MAX_NAME] or "unnamed"

@@ -1,0 +1,234 @@
+"""The only place where a state changes: pure functions that return the `Change` to commit.
+
+Each takes what it needs and nothing else, so that an illegal change cannot be spelled. Times are the
+server's (`$$NOW`), as workers' clocks may be wrong; whatever comes from outside is a `$literal`, as
+update pipelines read strings that begin with a dollar sign as field paths.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipeline.context import Progress
+from pipeline.model import (
+    Change,
+    Failure,
+    Lease,
+    StageOutput,
+    Submitted,
+    Task,
+    Write,
+    queue_name,
+    task_id,
+)
+from pipeline.stage import Pipeline, Stage
+
+MAX_ERRORS = 20
+"""Attempts whose errors a task keeps; the newest ones stay."""
+
+Json = Mapping[str, Any]
+
+
+def literal(value: Any) -> Json:
+    """Protect a value from being read as an expression."""
+    return {"$literal": value}
+
+
+def after(delay: timedelta) -> Json:
+    """Return the server's time in `delay`."""
+    return {"$add": ["$$NOW", int(delay / timedelta(milliseconds=1))]}
+
+
+def held(task: str, lease: Lease) -> Json:
+    """Return the filter that only the holder of this lease matches."""
+    return {"_id": task, "state": "running", "lease.claim_id": lease.claim_id, "lease.fence": lease.fence}
+
+
+def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None) -> Change:
+    """`submitted` → `running`, and the first stage's task; the trace goes with both."""
+    job = replace(job, traceparent=traceparent)
+    started = {
+        "state": "running",
+        "started_at": "$$NOW",
+        "pipeline_version": pipeline.version,
+        "stages": [stage.name for stage in pipeline.stages],
+        "traceparent": literal(traceparent),
+    }
+    return Change(
+        guard=Write("jobs", {"_id": job.id, "state": "submitted"}, [{"$set": started}]),
+        creates=(("tasks", _new_task(job, pipeline, pipeline.stages[0], 1, {}, job.run_at)),),
+    )
+
+
+def complete(task: Task, output: StageOutput, pipeline: Pipeline) -> Change:
+    """`running` → `succeeded`, the output, and the next stage's task or the job's end."""
+    record = {
+        "_id": task.id,
+        "job": task.job,
+        "tenant": task.tenant,
+        "stage": task.stage,
+        "revision": task.revision,
+        "stage_version": output.stage_version,
+        "claim_id": task.lease.claim_id,
+        "fence": task.lease.fence,
+        "input_sha256": output.input_sha256,
+        "sha256": output.sha256,
+        "size": output.size,
+        **({"body": output.body} if output.file_id is None else {"file_id": output.file_id}),
+    }
+    guard = Write("tasks", held(task.id, task.lease), [{"$set": _ended("succeeded")}])
+    following = pipeline.after(task.stage)
+    if following is None:
+        return Change(
+            guard=guard, then=(_end_job(task, _finished("succeeded")),), creates=(("outputs", record),)
+        )
+    inputs = {**task.inputs, task.stage: task.revision}
+    next_task = _new_task(task, pipeline, following, task.revision, inputs, None)
+    return Change(guard=guard, creates=(("outputs", record), ("tasks", next_task)))
+
+
+def fail(task: Task, failure: Failure) -> Change:
+    """`running` → `failed`, and the job with it."""
+    return _fail(held(task.id, task.lease), task.job, failure, task.attempt, task.lease.worker)
+
+
+def retry(task: Task, failure: Failure, delay: timedelta) -> Change:
+    """`running` → `ready` in `delay`; the attempt stays charged."""
+    update = {
+        **_released(),
+        "run_at": after(delay),
+        "delayed": True,
+        "errors": _with_error(failure, task.attempt, task.lease.worker),
+    }
+    return Change(guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]))
+
+
+def interrupt(task: Task) -> Change:
+    """`running` → `ready` at once, as if the attempt had not been."""
+    update = {**_released(), "run_at": "$$NOW", "attempt": {"$subtract": ["$attempt", 1]}}
+    return Change(guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]))
+
+
+def rescue(task: Mapping[str, Any], failure: Failure, *, expired: bool) -> Change:
+    """`running` → `ready`, or `failed` when no attempt is left, for a task whose worker is gone.
+
+    With `expired` the lease must have run out by the server's clock; without it the caller knows
+    that the worker is dead.
+    """
+    lease = task["lease"]
+    match: dict[str, Any] = {
+        "_id": task["_id"],
+        "state": "running",
+        "lease.claim_id": lease["claim_id"],
+        "lease.fence": lease["fence"],
+    }
+    if expired:
+        match["$expr"] = {"$lte": ["$lease.until", "$$NOW"]}
+    if task["attempt"] >= task["max_attempts"]:
+        return _fail(match, task["job"], failure, task["attempt"], lease["worker"])
+    update = {
+        **_released(),
+        "run_at": "$$NOW",
+        "errors": _with_error(failure, task["attempt"], lease["worker"]),
+    }
+    return Change(guard=Write("tasks", match, [{"$set": update}]))
+
+
+def checkpoint(task: Task, key: str, value: Any, progress: Progress | None, lease_for: timedelta) -> Change:
+    """Save a part. It writes the task, so that a lost lease fails it, and renews the lease with it."""
+    update: dict[str, Any] = {"lease.until": after(lease_for)}
+    if progress is not None:
+        update["progress"] = literal(asdict(progress))
+    saved = {"_id": f"{task.id}/{key}", "task": task.id, "job": task.job, "key": key, "value": value}
+    return Change(
+        guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]), creates=(("checkpoints", saved),)
+    )
+
+
+def cancel_job() -> Json:
+    """Return the update of a job that is cancelled; its filter excludes the final states."""
+    return {"$set": _finished("cancelled")}
+
+
+def cancel_task() -> Json:
+    """Return the update of the task of a job that is cancelled."""
+    return {"$set": _ended("cancelled")}
+
+
+def reopen_job() -> Json:
+    """Return the update of a failed job of which a task is tried again."""
+    return {"$set": {"state": "running", "error": None, "finished_at": None}}
+
+
+def reopen_task() -> Json:
+    """`failed` → `ready` with its attempts afresh; revision, checkpoints and errors are kept."""
+    return {"$set": {**_released(), "run_at": "$$NOW", "attempt": 0, "finished_at": None}}
+
+
+def _new_task(
+    job: Submitted | Task,
+    pipeline: Pipeline,
+    stage: Stage,
+    revision: int,
+    inputs: Mapping[str, int],
+    run_at: datetime | None,
+) -> dict[str, Any]:
+    job_id = job.id if isinstance(job, Submitted) else job.job
+    return {
+        "_id": task_id(job_id, stage.name, revision),
+        "job": job_id,
+        "tenant": job.tenant,
+        "pipeline": pipeline.name,
+        "pipeline_version": pipeline.version,
+        "stage": stage.name,
+        "queue": queue_name(pipeline.name, pipeline.version, stage.name),
+        "revision": revision,
+        "inputs": dict(inputs),
+        "state": "ready",
+        "priority": job.priority,
+        "run_at": run_at,
+        "attempt": 0,
+        "max_attempts": stage.retry.max_attempts,
+        "lease": {"claim_id": None, "fence": 0, "worker": None, "until": None},
+        "progress": None,
+        "errors": [],
+        "traceparent": job.traceparent,
+        **({"delayed": True} if run_at is not None else {}),
+    }
+
+
+def _released() -> dict[str, Any]:
+    return {"state": "ready", "lease.claim_id": None, "lease.worker": None, "lease.until": None}
+
+
+def _ended(state: str) -> dict[str, Any]:
+    return {**_released(), "state": state, "finished_at": "$$NOW"}
+
+
+def _finished(state: str) -> dict[str, Any]:
+    return {"state": state, "finished_at": "$$NOW"}
+
+
+def _failed_job(failure: Failure, stage: str) -> dict[str, Any]:
+    error = {"type": failure.type, "message": failure.message, "part": failure.part, "stage": stage}
+    return {**_finished("failed"), "error": literal(error)}
+
+
+def _end_job(task: Task, update: dict[str, Any]) -> Write:
+    return Write("jobs", {"_id": task.job, "state": "running"}, [{"$set": update}])
+
+
+def _fail(match: Json, job: str, failure: Failure, attempt: int, worker: str) -> Change:
+    stage = str(match["_id"]).split(":")[1]
+    update = {**_ended("failed"), "errors": _with_error(failure, attempt, worker)}
+    return Change(
+        guard=Write("tasks", match, [{"$set": update}]),
+        then=(Write("jobs", {"_id": job, "state": "running"}, [{"$set": _failed_job(failure, stage)}]),),
+    )
+
+
+def _with_error(failure: Failure, attempt: int, worker: str) -> Json:
+    record = {**asdict(failure), "attempt": attempt, "worker": worker}
+    appended = {"$concatArrays": ["$errors", [{"$mergeObjects": [literal(record), {"at": "$$NOW"}]}]]}
+    return {"$slice": [appended, -MAX_ERRORS]}

@@ -1,0 +1,113 @@
+"""What people are shown of a job: the shape of REST, of the command line and of `Client`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from pipeline.model import JobState, TaskState
+
+StageState = TaskState | Literal["waiting"]
+"""A task's state, or `waiting` while the stages before it have not got that far."""
+
+
+class ProgressView(BaseModel):
+    """How far a stage is."""
+
+    done: int
+    total: int | None
+    unit: str
+
+
+class ErrorView(BaseModel):
+    """Why a stage's attempt, or a job, failed."""
+
+    type: str
+    message: str
+    part: str | None = None
+    """Such as `page 3`."""
+    stage: str | None = None
+    attempt: int | None = None
+    at: datetime | None = None
+
+
+class StageView(BaseModel):
+    """One stage of a job."""
+
+    name: str
+    state: StageState = "waiting"
+    attempt: int = 0
+    max_attempts: int | None = None
+    progress: ProgressView | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: ErrorView | None = None
+    """Of its last failed attempt, whatever came after."""
+
+
+class DocumentView(BaseModel):
+    """A submitted document."""
+
+    name: str
+    type: str
+    size: int
+    sha256: str
+
+
+class JobView(BaseModel):
+    """One document's trip through one pipeline."""
+
+    id: str
+    state: JobState
+    pipeline: str
+    pipeline_version: int | None
+    document: DocumentView
+    priority: int
+    metadata: dict[str, Any]
+    run_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: ErrorView | None
+    stages: list[StageView]
+
+
+def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: Sequence[str]) -> JobView:
+    """Make a job's view of what is stored; `names` are the stages of one that is not admitted yet."""
+    latest = {task["stage"]: task for task in tasks}
+    stages = [
+        stage_view(latest[name]) if name in latest else StageView(name=name)
+        for name in job.get("stages", names)
+    ]
+    document = job["document"]
+    return JobView(
+        id=job["_id"],
+        state=job["state"],
+        pipeline=job["pipeline"],
+        pipeline_version=job.get("pipeline_version"),
+        document=DocumentView(**{key: document[key] for key in DocumentView.model_fields}),
+        priority=job.get("priority", 0),
+        metadata=job.get("metadata", {}),
+        run_at=job.get("run_at"),
+        created_at=job["created_at"],
+        started_at=job.get("started_at"),
+        finished_at=job.get("finished_at"),
+        error=job.get("error"),
+        stages=stages,
+    )
+
+
+def stage_view(task: Mapping[str, Any]) -> StageView:
+    """Make a stage's view of its task."""
+    return StageView(name=task["stage"], **stage_fields(task))
+
+
+def stage_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick, from a task or from what an event says has changed, what people are shown."""
+    shown = ("state", "attempt", "max_attempts", "progress", "started_at", "finished_at")
+    picked = {name: fields[name] for name in shown if name in fields}
+    if fields.get("errors"):
+        last = fields["errors"][-1]
+        picked["error"] = {name: last.get(name) for name in ErrorView.model_fields}
+    return picked
