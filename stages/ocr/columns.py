@@ -1,4 +1,4 @@
-"""Finds gutters between columns of prose, and divides a region at one."""
+"""Finds gutters between columns and between blocks that stand side by side, and divides at one."""
 
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,17 +12,27 @@ _MIN_CHARACTERS = 13
 """Mean length of a row of prose without its spaces; cells of tables and labels of forms are shorter."""
 _MIN_LETTERS = 0.6
 """Share of letters in prose; columns of numbers have fewer."""
+_SOME_LETTERS = 0.3
+"""Share of letters in an address, or in a list of labels with their values."""
 _MIN_DENSITY = 0.6
-"""Rows of the sparser side over rows of the denser one: labels beside paragraphs are sparse."""
+"""Rows of the sparser column over rows of the denser one: labels beside paragraphs are sparse."""
+_MIN_OFFSET = 0.2
+"""In line heights: rows of a table are level with each other to half of that."""
+_OTHER_SIZE = 1.3
+"""Ratio of the heights of two rows that are never one, level or not."""
+_LONG_COLUMNS = 5
+"""Rows of columns that go on below an empty stripe even where one of them has ended."""
 _MIN_GUTTER = 0.4
 """In line heights."""
+_BAND_GAP = 0.6
+"""In line heights: a wider empty stripe over both sides parts a header, say, from the columns below."""
 _CROSSING_COST = 0.01
-"""Decides between gutters of equally much prose: the one that fewer lines cross divides first."""
+"""Decides between gutters of equally much text: the one that fewer lines cross divides first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The part of a region between lines that cross the gutter, or such lines themselves."""
+    """What stands left and right of a gutter at one height, or what crosses it there."""
 
     crossing: list[Placed]
     left: list[Placed]
@@ -30,19 +40,38 @@ class Band:
 
     @property
     def side_by_side(self) -> int:
-        """Rows of prose on each side that stand beside prose on the other; 0 when it is no columns."""
+        """Rows that stand beside a text of their own; 0 when both sides belong together, as in a table.
+
+        Two columns of prose are texts of their own, and so are two blocks the rows of which are not
+        level with each other, such as a letterhead and the address of its sender.
+        """
         if not self.left or not self.right:
             return 0
         top = max(min(each.top for each in side) for side in (self.left, self.right))
         bottom = min(max(each.bottom for each in side) for side in (self.left, self.right))
-        rows = [
+        left, right = (
             [row for row in group_rows(side) if top <= row[0].middle <= bottom]
             for side in (self.left, self.right)
-        ]
-        fewer, more = sorted(len(side) for side in rows)
-        if not fewer or fewer < _MIN_DENSITY * more or not all(_is_prose(side) for side in rows):
+        )
+        fewer, more = sorted((len(left), len(right)))
+        if not fewer:
             return 0
-        return fewer
+        letters = min(_letter_share(left), _letter_share(right))
+        length = min(_mean_length(left), _mean_length(right))
+        if letters >= _MIN_LETTERS and length >= _MIN_CHARACTERS and fewer >= _MIN_DENSITY * more:
+            return fewer
+        return more if letters >= _SOME_LETTERS and _offset(left, right) >= _MIN_OFFSET else 0
+
+    def continues(self, above: "Band") -> bool:
+        """True when this has the columns of the band above: they start at the same places."""
+        rows = above.side_by_side
+        if not rows or (rows < _LONG_COLUMNS and not self.side_by_side):
+            return False
+        return all(
+            abs(min(each.left for each in mine) - min(each.left for each in its)) < mine[0].height
+            for mine, its in ((self.left, above.left), (self.right, above.right))
+            if mine
+        )
 
 
 def find_gutter(placed: list[Placed]) -> float | None:
@@ -75,17 +104,44 @@ def split_at(placed: list[Placed], gutter: float) -> list[list[Placed]]:
 
 
 def _bands(placed: list[Placed], gutter: float) -> list[Band]:
-    bands = []
+    bands: list[Band] = []
     downwards = sorted(placed, key=lambda each: each.middle)
     for crosses, group in groupby(downwards, key=lambda each: _crosses(each, gutter)):
-        members = list(group)
         if crosses:
-            bands.append(Band(members, [], []))
-        else:
-            left = [each for each in members if each.left + each.right < 2 * gutter]
-            right = [each for each in members if each.left + each.right >= 2 * gutter]
-            bands.append(Band([], left, right))
+            bands.append(Band(list(group), [], []))
+            continue
+        apart = True
+        for stripe in _stripes(list(group)):
+            band = _divided(stripe, gutter)
+            if not apart and band.continues(bands[-1]):
+                bands[-1] = _divided(bands[-1].left + bands[-1].right + stripe, gutter)
+            else:
+                bands.append(band)
+            apart = False
     return bands
+
+
+def _divided(placed: list[Placed], gutter: float) -> Band:
+    left = [each for each in placed if each.left + each.right < 2 * gutter]
+    return Band([], left, [each for each in placed if each.left + each.right >= 2 * gutter])
+
+
+def _stripes(downwards: list[Placed]) -> list[list[Placed]]:
+    """Part what empty stripes over the whole width part."""
+    rows = group_rows(downwards)
+    height = median(each.height for each in downwards)
+    gaps, bottom = [], max(each.bottom for each in rows[0])
+    for row in rows[1:]:
+        gaps.append(min(each.top for each in row) - bottom)
+        bottom = max(bottom, *(each.bottom for each in row))
+    # Lines set far apart have wide gaps everywhere.
+    limit = max(_BAND_GAP * height, 1.5 * median(gaps)) if gaps else 0.0
+    stripes = [list(rows[0])]
+    for gap, row in zip(gaps, rows[1:], strict=True):
+        if gap > limit:
+            stripes.append([])
+        stripes[-1] += row
+    return stripes
 
 
 def _crosses(each: Placed, gutter: float) -> bool:
@@ -108,8 +164,27 @@ def _candidates(placed: list[Placed]) -> list[float]:
     return list(found.values())
 
 
-def _is_prose(rows: list[list[Placed]]) -> bool:
-    texts = ["".join(each.fragment.text for each in row).replace(" ", "") for row in rows]
-    characters = sum(map(len, texts))
-    letters = sum(character.isalpha() for text in texts for character in text)
-    return fmean(map(len, texts)) >= _MIN_CHARACTERS and letters >= _MIN_LETTERS * characters
+def _characters(rows: list[list[Placed]]) -> list[str]:
+    return ["".join(each.fragment.text for each in row).replace(" ", "") for row in rows]
+
+
+def _mean_length(rows: list[list[Placed]]) -> float:
+    return fmean(map(len, _characters(rows)))
+
+
+def _letter_share(rows: list[list[Placed]]) -> float:
+    text = "".join(_characters(rows))
+    return sum(character.isalpha() for character in text) / len(text)
+
+
+def _offset(left: list[list[Placed]], right: list[list[Placed]]) -> float:
+    """Return how far rows are from being level with a row of the other side: mean, in line heights."""
+    fewer, more = sorted((left, right), key=len)
+    return fmean(min(_row_offset(row[0], other[0]) for other in more) for row in fewer)
+
+
+def _row_offset(one: Placed, other: Placed) -> float:
+    smaller, larger = sorted((one.height, other.height))
+    if larger > _OTHER_SIZE * smaller:
+        return 1.0
+    return min(abs(one.middle - other.middle) / larger, 1.0)

@@ -22,7 +22,7 @@ from stages.outputs import Page
 
 MAX_PIXELS = 120_000_000
 """An A3 page at 600 dpi has 70 million; a decoded pixel takes up to 4 bytes."""
-_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP")
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _BROKEN = (
     OSError,
     EOFError,
