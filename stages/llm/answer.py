@@ -35,8 +35,8 @@ class Answer(BaseModel):
     model_config = _STRICT
 
     type: DocumentType
-    title: Annotated[str, Field(max_length=200)]
-    summary: Annotated[str, Field(max_length=2000)]
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    summary: Annotated[str, Field(min_length=1, max_length=2000)]
     fields: Annotated[list[AnswerField], Field(max_length=40)]
 
     @field_validator("fields", mode="before")

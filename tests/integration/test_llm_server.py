@@ -1,0 +1,97 @@
+"""The LLM stage against llama.cpp's own server: a real schema, a real grammar, real errors."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import PermanentError, TemporaryError, run_stage
+from pipeline.trial import MemoryServices
+from stages.llm import LlmSettings, llm
+from stages.llm.endpoint import Message, open_endpoint
+from stages.outputs import LlmOutput
+from tests.llm_documents import entities, example, recognised
+from tests.llm_server import API_KEY, serve, write_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.gguf"
+    write_model(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def base_url(model: Path) -> Iterator[str]:
+    with serve(model) as url:
+        yield url
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(b"x")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _settings(base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_LLM_BASE_URL", base_url)
+    monkeypatch.setenv("MILLRACE_LLM_MODEL", "tiny")
+    monkeypatch.setenv("MILLRACE_LLM_API_KEY", API_KEY)
+
+
+async def test_a_model_of_random_weights_answers_in_the_schema(file: Path) -> None:
+    output = await run_stage(llm, file, earlier=example("receipt.jpg"))
+    assert isinstance(output, LlmOutput)
+    assert (output.engine, output.model) == ("openai", "tiny")
+    assert output.usage.prompt_tokens > 1000
+    assert output.usage.total_tokens == output.usage.prompt_tokens + output.usage.completion_tokens
+    # What it says is noise, which the text does not bear out.
+    assert output.fields
+    assert not any(field.grounded for field in output.fields)
+
+
+async def test_chunks_and_their_merge(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_LLM_MAX_CHARACTERS", "600")
+    text = recognised(*("Some words of a page. " * 20 for _ in range(2)))
+    services = MemoryServices(file, {})
+    output = await run_stage(llm, file, earlier=(text, entities(text, [])), services=services)
+    assert isinstance(output, LlmOutput)
+    assert set(services.saved) == {"plan", "chunk-1", "chunk-2", "merge-1-1"}
+    assert services.reported[-1].done == services.reported[-1].total == 1
+
+
+async def test_a_text_beyond_the_context_is_permanent(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_LLM_MAX_CHARACTERS", "100000")
+    text = recognised("Some words of a page. " * 1000)
+    with pytest.raises(PermanentError, match="lower MILLRACE_LLM_MAX_CHARACTERS"):
+        await run_stage(llm, file, earlier=(text, entities(text, [])))
+
+
+async def test_a_wrong_key_is_permanent(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_LLM_API_KEY", "sk-wrong")
+    with pytest.raises(PermanentError, match=r"401.*MILLRACE_LLM_API_KEY") as caught:
+        await run_stage(llm, file, earlier=example("receipt.jpg"))
+    assert "sk-wrong" not in str(caught.value)
+
+
+async def test_a_schema_that_the_server_refuses_falls_back_to_any_object() -> None:
+    refused = {"type": "object", "properties": {"a": {"type": "nonsense"}}, "required": ["a"]}
+    question: Message = {"role": "user", "content": "Say something."}
+    async with open_endpoint(LlmSettings(model="fallback", max_tokens=64)) as endpoint:
+        completion = await endpoint.complete([question], refused)
+    assert isinstance(json.loads(completion.text), dict)
+    # A token a character: the schema has gone into the prompt.
+    assert completion.usage.prompt_tokens > len(json.dumps(refused))
+
+
+async def test_a_server_that_is_gone_is_temporary(
+    file: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(model) as url:
+        monkeypatch.setenv("MILLRACE_LLM_BASE_URL", url)
+        await run_stage(llm, file, earlier=example("receipt.jpg"))
+    with pytest.raises(TemporaryError, match="cannot be reached"):
+        await run_stage(llm, file, earlier=example("receipt.jpg"))
