@@ -1,23 +1,21 @@
 import * as client from "./client.js";
 import { JobDetail } from "./detail.js";
-import { element, setText } from "./element.js";
 import { Jobs, LIMIT, isUnfinished } from "./jobs.js";
+import { announce, showConnection, showNotice } from "./notices.js";
 import { takeFiles } from "./picker.js";
 import { LiveStream } from "./stream.js";
 import { JobTable } from "./table.js";
 import { Uploads } from "./uploads.js";
 
-/** Milliseconds after which "2 min. ago" is looked at again. */
+/** Milliseconds after which "2 min. ago" is written anew, and a list that failed is asked for again. */
 const CLOCK = 15_000;
-/** Lines that are kept to be read out. */
-const ANNOUNCED = 5;
 
 const at = (id) => document.getElementById(id);
 
 const jobs = new Jobs();
 const table = new JobTable(at("jobs"));
 const ours = new Set();
-let loaded = false;
+let listed = false;
 let detail = null;
 let drawing = false;
 
@@ -27,7 +25,7 @@ function draw() {
   drawing = false;
   const newest = jobs.newest();
   table.update(newest, chosenId());
-  at("empty").hidden = !loaded || newest.length > 0;
+  at("empty").hidden = !listed || newest.length > 0;
   const job = jobs.get(chosenId());
   if (job === undefined) return;
   if (detail?.id !== job.id) openDetail(job);
@@ -55,44 +53,38 @@ function closeDetail() {
   at("detail").hidden = true;
   at("detail").replaceChildren();
   document.body.classList.remove("has-detail");
-  table.focus(id);
+  // Back to where it was opened from, unless the next one is already on its way.
+  if (chosenId() === null) table.focus(id);
 }
 
-function choose() {
+async function choose() {
   const id = chosenId();
   jobs.keep(id);
   if (detail !== null && detail.id !== id) closeDetail();
   drawSoon();
-  return id === null || jobs.get(id) !== undefined ? null : loadOne(id);
+  if (id === null) showNotice(null);
+  // Even a job that is known: should the stream have lost something, looking at it brings it up to date.
+  else await loadOne(id);
 }
 
-/** Load jobs; where that fails, show `failure` with the reason. */
+/** Load jobs and tell whether that went well; where it did not, `failure` is shown with the reason. */
 async function load(request, failure) {
   try {
     await jobs.load(request);
     showNotice(null);
+    return true;
   } catch (error) {
     if (!(error instanceof client.Problem)) throw error;
     showNotice(`${failure} ${error.message}`);
+    return false;
   }
 }
 
 const loadOne = (id) => load(async () => [await client.job(id)], "This job cannot be shown.");
 
-function showNotice(text) {
-  at("notice").hidden = text === null;
-  setText(at("notice"), text ?? "");
-}
-
-/** Have a text read out. Lines are added, for a replaced one may be gone before it was read. */
-function announce(text) {
-  at("announcer").append(element("p", {}, text));
-  while (at("announcer").childElementCount > ANNOUNCED) at("announcer").firstElementChild.remove();
-}
-
-function showConnection(state, text) {
-  at("connection").dataset.connection = state;
-  setText(at("connection"), text);
+async function list() {
+  listed = await load(() => client.newestJobs(LIMIT), "The jobs cannot be listed.");
+  if (listed) await choose();
 }
 
 jobs.addEventListener("change", drawSoon);
@@ -105,13 +97,16 @@ jobs.addEventListener("state", ({ detail: job }) => {
 
 new LiveStream(client.EVENTS, {
   // The stream comes first and the jobs second: what happens between the two is not missed.
-  opened: async () => {
+  opened: () => {
     showConnection("live", "Live");
-    await load(() => client.newestJobs(LIMIT), "The jobs cannot be listed.");
-    loaded = true;
-    await choose();
+    list();
   },
-  lost: () => showConnection("lost", "Connection lost, trying again…"),
+  lost: (refused) => {
+    showConnection("lost", "Connection lost, trying again…");
+    listed = false;
+    // EventSource does not tell why, but the list is refused for the same reason and does.
+    if (refused) list();
+  },
   received: (type, data) => jobs.receive(type, data),
 });
 
@@ -125,5 +120,7 @@ takeFiles(at("files"), at("upload"), (files, folders) => {
 });
 
 addEventListener("hashchange", choose);
-setInterval(drawSoon, CLOCK);
-choose();
+addEventListener("beforeunload", (event) => {
+  if (uploads.busy) event.preventDefault();
+});
+setInterval(() => (listed ? drawSoon() : list()), CLOCK);

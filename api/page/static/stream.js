@@ -11,7 +11,10 @@ export class LiveStream {
   #timer = null;
   #delay = FIRST_DELAY;
 
-  /** `opened()`, `lost()` and `received(type, data)` are called as it happens. */
+  /**
+   * `opened()`, `lost(refused)` and `received(type, data)` are called as it happens; `refused` is
+   * whether the server answered, but with an error, rather than not at all.
+   */
   constructor(address, { opened, lost, received }) {
     this.address = address;
     this.opened = opened;
@@ -34,8 +37,9 @@ export class LiveStream {
       this.opened();
     });
     source.addEventListener("error", () => {
-      this.lost();
-      if (source.readyState === EventSource.CLOSED) this.#reopen();
+      const refused = source.readyState === EventSource.CLOSED;
+      this.lost(refused);
+      if (refused) this.#reopen();
     });
     for (const type of EVENTS) {
       source.addEventListener(type, (event) => this.received(type, JSON.parse(event.data)));

@@ -15,6 +15,11 @@ export class Uploads {
     this.submitted = submitted;
   }
 
+  /** Whether leaving the page now would lose files. */
+  get busy() {
+    return this.#running > 0;
+  }
+
   add(files) {
     for (const file of files) {
       const upload = new Upload(file, (again) => this.#enqueue(again));

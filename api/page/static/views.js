@@ -29,11 +29,16 @@ function pageView({ number, text, method, confidence }, open) {
   const view = element("details", { className: "page" }, title);
   view.addEventListener(
     "toggle",
-    () => view.append(text ? element("pre", { dir: "auto" }, text) : element("p", { className: "quiet" }, "No text.")),
+    () => view.append(text ? pageText(number, text) : element("p", { className: "quiet" }, "No text.")),
     { once: true },
   );
   view.open = open;
   return view;
+}
+
+function pageText(number, text) {
+  // A long page scrolls in its own frame, which the keyboard must be able to reach.
+  return element("pre", { dir: "auto", tabIndex: 0, role: "region", "aria-label": `Text of page ${number}` }, text);
 }
 
 /** Show entities by their place in the text; the first hundred, until all are asked for. */
