@@ -1,15 +1,17 @@
 """Finds gutters between columns and between blocks that stand side by side, and divides at one."""
 
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from statistics import fmean, median
 
-from stages.ocr.placed import Placed, group_rows
+from stages.ocr.placed import Placed, group_rows, starts_cell
 
 _MIN_ROWS = 3
 """Fewer rows side by side do not make a gutter."""
 _MIN_CHARACTERS = 13
 """Mean length of a row of prose without its spaces; cells of tables and labels of forms are shorter."""
+_MIN_SINGLE = 0.7
+"""Share of the rows of prose that have no wide gap inside; tables have one in nearly every row."""
 _MIN_LETTERS = 0.6
 """Share of letters in prose; columns of numbers have fewer."""
 _SOME_LETTERS = 0.3
@@ -20,7 +22,7 @@ _MIN_OFFSET = 0.2
 """In line heights: rows of a table are level with each other to half of that."""
 _OTHER_SIZE = 1.3
 """Ratio of the heights of two rows that are never one, level or not."""
-_LONG_COLUMNS = 5
+_LONG_COLUMNS = 8
 """Rows of columns that go on below an empty stripe even where one of them has ended."""
 _MIN_GUTTER = 0.4
 """In line heights."""
@@ -57,15 +59,15 @@ class Band:
         if not fewer:
             return 0
         letters = min(_letter_share(left), _letter_share(right))
-        length = min(_mean_length(left), _mean_length(right))
-        if letters >= _MIN_LETTERS and length >= _MIN_CHARACTERS and fewer >= _MIN_DENSITY * more:
-            return fewer
-        return more if letters >= _SOME_LETTERS and _offset(left, right) >= _MIN_OFFSET else 0
+        if letters >= _SOME_LETTERS and _offset(left, right) >= _MIN_OFFSET:
+            return more
+        columns = fewer >= _MIN_DENSITY * more and _is_prose(left) and _is_prose(right)
+        return fewer if columns else 0
 
     def continues(self, above: "Band") -> bool:
         """True when this has the columns of the band above: they start at the same places."""
         rows = above.side_by_side
-        if not rows or (rows < _LONG_COLUMNS and not self.side_by_side):
+        if self.crossing or not rows or (rows < _LONG_COLUMNS and not self.side_by_side):
             return False
         return all(
             abs(min(each.left for each in mine) - min(each.left for each in its)) < mine[0].height
@@ -105,19 +107,24 @@ def split_at(placed: list[Placed], gutter: float) -> list[list[Placed]]:
 
 def _bands(placed: list[Placed], gutter: float) -> list[Band]:
     bands: list[Band] = []
-    downwards = sorted(placed, key=lambda each: each.middle)
-    for crosses, group in groupby(downwards, key=lambda each: _crosses(each, gutter)):
-        if crosses:
-            bands.append(Band(list(group), [], []))
-            continue
-        apart = True
-        for stripe in _stripes(list(group)):
-            band = _divided(stripe, gutter)
-            if not apart and band.continues(bands[-1]):
-                bands[-1] = _divided(bands[-1].left + bands[-1].right + stripe, gutter)
+    for stripe in _stripes(placed):
+        for band in _stripe_bands(stripe, gutter):
+            if bands and band.continues(bands[-1]):
+                bands[-1] = _divided(bands[-1].left + bands[-1].right + band.left + band.right, gutter)
             else:
                 bands.append(band)
-            apart = False
+    return bands
+
+
+def _stripe_bands(stripe: list[Placed], gutter: float) -> list[Band]:
+    bands = [
+        Band(list(group), [], []) if crosses else _divided(list(group), gutter)
+        for crosses, group in groupby(stripe, key=lambda each: _crosses(each, gutter))
+    ]
+    # A heading across the gutter of the columns below may stand beside something else, for which
+    # a gutter of its own is to be found.
+    if len(bands) > 1 and max(band.side_by_side for band in bands) < _MIN_ROWS:
+        return [Band(stripe, [], [])]
     return bands
 
 
@@ -126,10 +133,10 @@ def _divided(placed: list[Placed], gutter: float) -> Band:
     return Band([], left, [each for each in placed if each.left + each.right >= 2 * gutter])
 
 
-def _stripes(downwards: list[Placed]) -> list[list[Placed]]:
-    """Part what empty stripes over the whole width part."""
-    rows = group_rows(downwards)
-    height = median(each.height for each in downwards)
+def _stripes(placed: list[Placed]) -> list[list[Placed]]:
+    """Part what empty stripes over the whole width part; each part is sorted downwards."""
+    rows = group_rows(placed)
+    height = median(each.height for each in placed)
     gaps, bottom = [], max(each.bottom for each in rows[0])
     for row in rows[1:]:
         gaps.append(min(each.top for each in row) - bottom)
@@ -141,7 +148,7 @@ def _stripes(downwards: list[Placed]) -> list[list[Placed]]:
         if gap > limit:
             stripes.append([])
         stripes[-1] += row
-    return stripes
+    return [sorted(stripe, key=lambda each: each.middle) for stripe in stripes]
 
 
 def _crosses(each: Placed, gutter: float) -> bool:
@@ -164,27 +171,34 @@ def _candidates(placed: list[Placed]) -> list[float]:
     return list(found.values())
 
 
-def _characters(rows: list[list[Placed]]) -> list[str]:
-    return ["".join(each.fragment.text for each in row).replace(" ", "") for row in rows]
+def _is_prose(rows: list[list[Placed]]) -> bool:
+    single = sum(not any(starts_cell(*pair) for pair in pairwise(row)) for row in rows)
+    length = fmean(map(len, map(_characters, rows)))
+    return (
+        single >= _MIN_SINGLE * len(rows)
+        and length >= _MIN_CHARACTERS
+        and _letter_share(rows) >= _MIN_LETTERS
+    )
 
 
-def _mean_length(rows: list[list[Placed]]) -> float:
-    return fmean(map(len, _characters(rows)))
+def _characters(row: list[Placed]) -> str:
+    return "".join(each.fragment.text for each in row).replace(" ", "")
 
 
 def _letter_share(rows: list[list[Placed]]) -> float:
-    text = "".join(_characters(rows))
+    text = "".join(map(_characters, rows))
     return sum(character.isalpha() for character in text) / len(text)
 
 
 def _offset(left: list[list[Placed]], right: list[list[Placed]]) -> float:
     """Return how far rows are from being level with a row of the other side: mean, in line heights."""
     fewer, more = sorted((left, right), key=len)
-    return fmean(min(_row_offset(row[0], other[0]) for other in more) for row in fewer)
+    return fmean(min(_row_offset(one, other) for other in more) for one in fewer)
 
 
-def _row_offset(one: Placed, other: Placed) -> float:
-    smaller, larger = sorted((one.height, other.height))
-    if larger > _OTHER_SIZE * smaller:
+def _row_offset(one: list[Placed], other: list[Placed]) -> float:
+    heights = [median(each.height for each in row) for row in (one, other)]
+    if max(heights) > _OTHER_SIZE * min(heights):
         return 1.0
-    return min(abs(one.middle - other.middle) / larger, 1.0)
+    middles = [median(each.middle for each in row) for row in (one, other)]
+    return min(abs(middles[0] - middles[1]) / max(heights), 1.0)

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from stages.ocr.fragment import Fragment
 
+_CELL_GAP = 1.3
+"""In line heights: a wider gap inside a row parts two cells of a table."""
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -48,3 +51,8 @@ def _level(row: list[Placed], each: Placed) -> bool:
     if overlap > 0.3 * min(nearest.right - nearest.left, each.right - each.left):
         return False
     return abs(nearest.middle - each.middle) < 0.5 * min(nearest.height, each.height)
+
+
+def starts_cell(before: Placed, after: Placed) -> bool:
+    """True when the gap between two neighbours in a row is wider than one between words."""
+    return after.left - before.right > _CELL_GAP * min(before.height, after.height)

@@ -13,10 +13,8 @@ from statistics import median
 
 from stages.ocr.columns import find_gutter, split_at
 from stages.ocr.fragment import Fragment, upright
-from stages.ocr.placed import Placed, group_rows
+from stages.ocr.placed import Placed, group_rows, starts_cell
 
-_CELL_GAP = 1.3
-"""In line heights: a wider gap inside a row parts two cells of a table."""
 _PARAGRAPH_PITCH = 1.35
 """In median distances between rows: a larger distance starts a new block."""
 _HEADING_HEIGHT = 1.45
@@ -72,7 +70,5 @@ def _parted(pitch: float, usual: float, above: float, below: float) -> bool:
 def _cells(row: list[Placed]) -> Row:
     cells = [Cell("", row[0].fragment)]
     for before, after in pairwise(row):
-        gap = after.left - before.right
-        wide = gap > _CELL_GAP * min(before.height, after.height)
-        cells.append(Cell("\t" if wide else " ", after.fragment))
+        cells.append(Cell("\t" if starts_cell(before, after) else " ", after.fragment))
     return cells

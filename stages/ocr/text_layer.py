@@ -71,7 +71,9 @@ def read_text_layer(page: pdfium.PdfPage, *, with_invisible: bool) -> TextLayer:
 
 
 def _is_bad(character: str) -> bool:
-    return character == "\ufffd" or unicodedata.category(character) in _BAD_CATEGORIES
+    # Latin text read with its bytes swapped has nothing but characters of whole multiples of 256.
+    swapped = ord(character) > 0xFF and ord(character) % 0x100 == 0
+    return swapped or character == "\ufffd" or unicodedata.category(character) in _BAD_CATEGORIES
 
 
 def _words(glyphs: Iterable[Glyph]) -> Iterator[FragmentWord | None]:
