@@ -166,7 +166,7 @@ async def test_names_and_text_that_hold_markup_stay_text(server: Server, visit: 
     await visit.check_clean()
 
 
-async def test_a_job_is_cancelled_and_retried(server: Server, visit: Visit) -> None:
+async def test_a_job_is_cancelled(server: Server, visit: Visit) -> None:
     page = visit.page
     await visit.open(server)
     name = "stopped.tiff"
@@ -174,13 +174,28 @@ async def test_a_job_is_cancelled_and_retried(server: Server, visit: Visit) -> N
     await page.get_by_role("link", name=name).click()
     detail = page.get_by_role("region", name="Chosen job")
     await detail.get_by_role("button", name="Cancel").click()
-    badge = detail.locator(".badge")
-    await expect(badge).to_have_text("cancelled", timeout=FINISHED_MS)
+    await expect(detail.locator(".badge")).to_have_text("cancelled", timeout=FINISHED_MS)
+    await expect(detail.locator("[data-stage=llm]")).to_contain_text("not reached")
     await expect(detail.get_by_role("button", name="Cancel")).to_be_hidden()
+    await expect(detail.get_by_role("button", name="Retry")).to_be_hidden()
+    await visit.check_clean()
+
+
+async def test_a_failed_stage_says_why_and_is_retried(server: Server, visit: Visit) -> None:
+    page = visit.page
+    await visit.open(server)
+    name = "truncated.pdf"
+    await visit.submit(name, INVOICE.read_bytes()[:200])
+    await page.get_by_role("link", name=name).click()
+    detail = page.get_by_role("region", name="Chosen job")
+    stage = detail.get_by_role("listitem").filter(has=page.locator("[data-stage=ocr]"))
+    await expect(stage.locator(".error")).to_contain_text("PermanentError", timeout=FINISHED_MS)
+    await expect(detail.locator(".badge")).to_have_text("failed")
+    await expect(stage).to_contain_text("attempt 1 of")
 
     await detail.get_by_role("button", name="Retry").click()
-    await expect(badge).to_have_text("succeeded", timeout=FINISHED_MS)
-    await expect(detail.get_by_role("button", name="Retry")).to_be_hidden()
+    await expect(stage).to_contain_text("attempt 2 of", timeout=FINISHED_MS)
+    await expect(detail.locator(".badge")).to_have_text("failed", timeout=FINISHED_MS)
     await visit.check_clean()
 
 

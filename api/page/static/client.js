@@ -60,9 +60,10 @@ export async function change(id, verb) {
 
 /**
  * Submit a file as a job and return the job's id. `sent` is called with the share that has left,
- * from 0 to 1, which fetch cannot tell. Aborting `signal` rejects with its reason.
+ * from 0 to 1, which fetch cannot tell. Aborting `signal` rejects with its reason. With the `key` of
+ * an earlier try that got through unnoticed, this gives the job that was made then.
  */
-export function submit(file, { sent, signal }) {
+export function submit(file, key, { sent, signal }) {
   const body = new FormData();
   body.append("file", file, file.name);
   const request = new XMLHttpRequest();
@@ -80,6 +81,7 @@ export function submit(file, { sent, signal }) {
       reject(signal.reason);
     });
     request.open("POST", "v1/jobs");
+    request.setRequestHeader("Idempotency-Key", key);
     request.send(body);
   });
 }

@@ -5,8 +5,6 @@ import { isUnfinished } from "./jobs.js";
 import { StageOutput } from "./output.js";
 import { duration, moment, size } from "./words.js";
 
-const RETRIABLE = new Set(["failed", "cancelled"]);
-
 /** Everything about one job. One is made for each job that is chosen. */
 export class JobDetail {
   #badge = element("span", { className: "badge" });
@@ -68,7 +66,7 @@ export class JobDetail {
     this.#error.hidden = told || !job.error;
     setText(this.#error, job.error?.message ?? "");
     this.cancel.hidden = !isUnfinished(job);
-    this.retry.hidden = !RETRIABLE.has(job.state);
+    this.retry.hidden = job.state !== "failed";
     for (const stage of job.stages) this.#stage(stage.name).update(stage, isUnfinished(job));
   }
 

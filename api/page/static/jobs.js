@@ -1,6 +1,16 @@
 /** How many jobs are listed. */
 export const LIMIT = 50;
 
+const NOT_REACHED = {
+  state: "waiting",
+  attempt: 0,
+  max_attempts: null,
+  progress: null,
+  started_at: null,
+  finished_at: null,
+  error: null,
+};
+
 const UNFINISHED = new Set(["submitted", "running"]);
 
 /** Tell whether a job still goes on. */
@@ -57,18 +67,13 @@ export class Jobs extends EventTarget {
   }
 
   #apply(type, { job: id, ...changes }) {
+    const known = this.#jobs.get(type === "job" ? changes.id : id);
     if (type === "job") {
-      this.#put(changes);
+      // A job that was only just submitted does not know its stages yet, but who submitted it may.
+      this.#put({ ...changes, stages: changes.stages.length > 0 ? changes.stages : (known?.stages ?? []) });
       this.#prune();
-      return;
-    }
-    const known = this.#jobs.get(id);
-    if (known === undefined) return;
-    if (type === "state") {
-      this.#put({ ...known, ...changes });
-    } else {
-      const stages = known.stages.map((each) => (each.name === changes.name ? { ...each, ...changes } : each));
-      this.#put({ ...known, stages });
+    } else if (known !== undefined) {
+      this.#put(type === "state" ? withState(known, changes) : withStage(known, changes));
     }
   }
 
@@ -86,4 +91,21 @@ export class Jobs extends EventTarget {
       if (!newest.has(id) && id !== this.#kept) this.#jobs.delete(id);
     }
   }
+}
+
+/** Return the job after a change of its own; `stages` are names, told when the job is admitted. */
+function withState(job, { stages = job.stages.map((stage) => stage.name), ...changes }) {
+  return { ...job, ...changes, stages: stages.map((name) => stageOf(job, name)) };
+}
+
+/** Return the job after a change of one of its stages. */
+function withStage(job, changes) {
+  const changed = { ...stageOf(job, changes.name), ...changes };
+  const there = job.stages.some((stage) => stage.name === changes.name);
+  const stages = job.stages.map((stage) => (stage.name === changes.name ? changed : stage));
+  return { ...job, stages: there ? stages : [...stages, changed] };
+}
+
+function stageOf(job, name) {
+  return job.stages.find((stage) => stage.name === name) ?? { ...NOT_REACHED, name };
 }

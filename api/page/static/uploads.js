@@ -48,6 +48,7 @@ class Upload {
   #state = element("span", { className: "bar-text" }, "waiting");
   #error = element("p", { className: "error", role: "alert", hidden: true });
   #abort = new AbortController();
+  #key = randomKey();
 
   constructor(file, again) {
     this.file = file;
@@ -75,7 +76,10 @@ class Upload {
     if (this.#abort.signal.aborted) return null;
     this.retry.hidden = this.#error.hidden = true;
     try {
-      const id = await submit(this.file, { sent: (share) => this.#sent(share), signal: this.#abort.signal });
+      const id = await submit(this.file, this.#key, {
+        sent: (share) => this.#sent(share),
+        signal: this.#abort.signal,
+      });
       this.element.remove();
       return id;
     } catch (error) {
@@ -103,6 +107,12 @@ class Upload {
     this.#abort.abort();
     this.element.remove();
   }
+}
+
+function randomKey() {
+  // crypto.randomUUID is there on secure origins only, and a server at home may have none.
+  const numbers = crypto.getRandomValues(new Uint32Array(4));
+  return Array.from(numbers, (number) => number.toString(16).padStart(8, "0")).join("");
 }
 
 function button(label, file, action) {

@@ -3,9 +3,9 @@
 import { actionButton, element } from "./element.js";
 import { count } from "./words.js";
 
-const FIRST_ENTITIES = 100;
+const FIRST_ENTITIES = 25;
 
-const percent = (share) => `${Math.round(share * 100)} %`;
+const percent = (share) => `${Math.floor(share * 100)} %`;
 
 function heading(text, quiet) {
   return element("h3", {}, text, " ", element("span", { className: "quiet small" }, quiet));
@@ -41,7 +41,7 @@ function pageText(number, text) {
   return element("pre", { dir: "auto", tabIndex: 0, role: "region", "aria-label": `Text of page ${number}` }, text);
 }
 
-/** Show entities by their place in the text; the first hundred, until all are asked for. */
+/** Show entities by their place in the text; the first few, until all are asked for. */
 export function entityView({ entities, engine }) {
   const title = heading("Entities", `${count(entities.length, "entity", "entities")}, ${engine}`);
   if (entities.length === 0) return [title, element("p", { className: "quiet" }, "None found.")];
@@ -56,7 +56,7 @@ export function entityView({ entities, engine }) {
 }
 
 function entityRow({ label, text, page, normalized, score }) {
-  const differs = normalized !== null && normalized !== text;
+  const differs = normalized !== null && normalized !== text.replaceAll(/\s+/g, " ");
   return element(
     "tr",
     { title: `score ${percent(score)}` },
