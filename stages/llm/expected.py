@@ -16,9 +16,9 @@ EXPECTED_FIELDS: dict[DocumentType, tuple[str, ...]] = {
         "iban",
         "vat_id",
     ),
-    "receipt": ("merchant", "date", "total", "currency"),
-    "contract": ("parties", "effective_date", "governing_law", "term"),
-    "letter": ("sender", "recipient", "date", "subject"),
-    "report": ("author", "date", "subject"),
+    "receipt": ("merchant", "date", "total", "currency", "vat_id"),
+    "contract": ("parties", "effective_date", "governing_law", "term", "reference", "signatories"),
+    "letter": ("sender", "organization", "recipient", "date", "subject", "reference"),
+    "report": ("author", "organization", "date", "subject", "chair", "reference", "next_meeting"),
     "other": (),
 }

@@ -7,6 +7,7 @@ from stages.llm.evidence import box_around
 from stages.llm.extractive.facts import Facts
 from stages.outputs import DocumentField, Entity, Page
 
+_SIGNED = re.compile(r"^signed\b.*\bby\b|^by$", re.I)
 _BETWEEN = re.compile(r"\b(?:between|parties|zwischen)\b", re.I)
 _EFFECTIVE = re.compile(
     r"\beffective\s+date|\beffective\s+(?:as\s+of|from|on)|\bwith\s+effect\s+from|\bcommenc\w+\s+(?:date|on)"
@@ -25,13 +26,17 @@ _TERM = re.compile(
 
 
 def contract(facts: Facts) -> Iterator[DocumentField]:
-    """Yield a contract's fields as far as they are found; `parties` once for each party."""
+    """Yield a contract's fields as far as they are found; `parties` and `signatories` once for each."""
     for party in _parties(facts):
         yield facts.field("parties", party)
     if effective := _effective(facts):
         yield facts.field("effective_date", effective)
     yield from _first("governing_law", _LAW, facts.pages)
     yield from _first("term", _TERM, facts.pages)
+    for reference in facts.of("REFERENCE")[:1]:
+        yield facts.field("reference", reference)
+    for signatory in facts.labelled(_SIGNED, "PERSON"):
+        yield facts.field("signatories", signatory)
 
 
 def _parties(facts: Facts) -> list[Entity]:

@@ -8,7 +8,7 @@ from stages.llm.extractive.facts import Facts, matched
 from stages.outputs import DocumentField, Entity
 
 _NUMBER = re.compile(
-    r"\b(?:invoice|bill|tax invoice|rechnungs?)[\s-]*(?:number|no\b\.?|nr\b\.?|num\b\.?|#|id\b)", re.I
+    r"\b(?:(?:tax )?invoice|bill|rechnungs?)[\s-]*(?:number|nummer|no\b\.?|nr\b\.?|num\b\.?|#|id\b)", re.I
 )
 _CODE = re.compile(r"[\s.:#]*((?=[\w/.-]*\d)[A-Z0-9][\w/.-]*\w)", re.I)
 _ISSUED = re.compile(
@@ -42,9 +42,7 @@ def invoice(facts: Facts) -> Iterator[DocumentField]:
     yield from _parties(facts)
     for iban in facts.of("IBAN")[:1]:
         yield facts.field("iban", iban)
-    own = (each for each in facts.of("VAT_ID") if not _OTHERS.search(facts.line_of(each).text))
-    for vat_id in list(own)[:1]:
-        yield facts.field("vat_id", vat_id)
+    yield from _vat_id(facts)
 
 
 def receipt(facts: Facts) -> Iterator[DocumentField]:
@@ -61,6 +59,14 @@ def receipt(facts: Facts) -> Iterator[DocumentField]:
     for date in facts.of("DATE")[:1]:
         yield facts.field("date", date)
     yield from total(facts)
+    yield from _vat_id(facts)
+
+
+def _vat_id(facts: Facts) -> Iterator[DocumentField]:
+    """Yield the first number that is not marked as the other side's."""
+    own = (each for each in facts.of("VAT_ID") if not _OTHERS.search(facts.line_of(each).text))
+    for vat_id in list(own)[:1]:
+        yield facts.field("vat_id", vat_id)
 
 
 def _invoice_number(facts: Facts) -> Iterator[DocumentField]:

@@ -33,6 +33,7 @@ _KEYWORDS: dict[DocumentType, dict[str, float]] = {
         r"dear (?:\w+)|sehr geehrte[rs]?|to whom it may concern": 5,
         r"yours (?:sincerely|faithfully|truly)|kind regards|best regards|mit freundlichen grüßen": 5,
         r"i am writing|enclosed|looking forward to|newsletter": 1,
+        r"^(?:from|to|subject|re|von|an|betreff):": 2,
     },
     "report": {
         r"minutes|report|memorandum|memo|protokoll|bericht": 4,
@@ -41,7 +42,9 @@ _KEYWORDS: dict[DocumentType, dict[str, float]] = {
     },
 }
 _PATTERNS = {
-    type_: [(re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.I), weight) for words, weight in keywords.items()]
+    type_: [
+        (re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.I | re.M), weight) for words, weight in keywords.items()
+    ]
     for type_, keywords in _KEYWORDS.items()
 }
 _HEAD = 400

@@ -19,7 +19,11 @@ _AUTHOR = re.compile(
 _CHAIR = re.compile(r"^(?:in the )?chair(?:ed by|man|woman|person)?\b\s*:?", re.I)
 _NEXT = re.compile(r"\bnext meeting\b", re.I)
 _DATED = re.compile(r"^(?:date|datum|held on)\b", re.I)
-_HEADING = re.compile(r"(?!(?:To|For|By|From|Date)\b)[A-Z](?:[^\d,]|,(?! \d)){3,90}[^.,;:!?\d]")
+_BELOW = re.compile(r"[A-ZÀ-Ý].{3,90}[^.,;:!?]")
+# Above the salutation stand addresses and dates, too: no numbers there.
+_ABOVE = re.compile(r"(?!(?:To|For|By|From|Date)\b)[A-ZÀ-Ý](?:[^\d,]|,(?! \d)){3,90}[^.,;:!?\d]")
+# Further down stands who is written to.
+_LETTERHEAD_LINES = 4
 # A subject stands within so many lines of the salutation.
 _SUBJECT_LINES = 4
 # A signature's name stands within so many lines of the closing words.
@@ -70,8 +74,8 @@ def subject(facts: Facts) -> Iterator[DocumentField]:
     for number, line in enumerate(facts.lines):
         if _SALUTATION.match(line.text):
             above = range(number - 1, max(number - 1 - _SUBJECT_LINES, -1), -1)
-            for at in (number + 1, *above):
-                match = _HEADING.fullmatch(facts.lines[at].text) if at < len(facts.lines) else None
+            for at, pattern in [(number + 1, _BELOW), *((each, _ABOVE) for each in above)]:
+                match = pattern.fullmatch(facts.lines[at].text) if at < len(facts.lines) else None
                 if match and facts.stands_alone(at):
                     yield matched("subject", facts.lines[at], match)
                     return
@@ -79,8 +83,9 @@ def subject(facts: Facts) -> Iterator[DocumentField]:
 
 
 def _head(facts: Facts) -> Iterator[DocumentField]:
-    """Yield organisation, date and reference: a labelled one, else the first."""
-    for organisation in facts.of("ORG")[:1]:
+    """Yield the letterhead's organisation, date and reference: a labelled one, else the first."""
+    letterhead = [each for line in facts.lines[:_LETTERHEAD_LINES] for each in facts.on(line, "ORG")]
+    for organisation in letterhead[:1]:
         yield facts.field("organization", organisation)
     dates = [*facts.labelled(_DATED, "DATE"), *facts.of("DATE")]
     for date in dates[:1]:
@@ -98,7 +103,7 @@ def _sender(facts: Facts) -> Iterator[DocumentField]:
                 if facts.on(near, "PERSON"):
                     yield _signature(near)
                     return
-    for person in facts.of("PERSON")[:1]:
+    for person in [*facts.labelled(_AUTHOR, "PERSON"), *facts.of("PERSON")][:1]:
         yield facts.field("sender", person)
 
 

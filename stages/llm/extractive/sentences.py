@@ -5,14 +5,16 @@ from collections.abc import Iterator, Sequence
 
 from stages.outputs import Page
 
-_PARAGRAPH = re.compile(r"\n[ \t]*\n")
+# Not a bare number: `14 January` starts no clause.
+_NUMBERED = r"(?:\(\w{1,3}\)|\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2}\.)[ \t]+(?=[A-ZÀ-Ý])"
+_PARAGRAPH = re.compile(rf"\n[ \t]*\n|\n(?={_NUMBERED})")
 _HYPHEN = re.compile(r"(?<=[a-zà-ÿ])-\n(?=[a-zà-ÿ])")
 _END = re.compile(r"(?<=[.!?])[\"'\u201d\u2019)]*\s+(?=[\"'\u201c\u2018(]?[A-ZÀ-Ý0-9])")
 # Full stops after these end no sentence; nor do those after a single letter or a number.
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|No|Nr|Inc|Ltd|Co|Corp|vs|approx|e\.g|i\.e|etc|Art|Abs|attn)|\b[A-Z]|\b\d+)\.$"
 )
-_CLAUSE = re.compile(r"^(?:\(\w{1,3}\)|\d{1,2}(?:\.\d{1,2})*\.?)\s+(?=[A-ZÀ-Ý])")
+_CLAUSE = re.compile(f"^{_NUMBERED}")
 _SHORTEST = 6
 """Words of a sentence."""
 
@@ -21,6 +23,7 @@ def sentences(pages: Sequence[Page]) -> list[str]:
     """Return the sentences in order, each on one line, without the numbers of clauses.
 
     A paragraph that a column or a page ends goes on in the next one that starts with a small letter.
+    A clause's number starts a paragraph, whether or not the recogniser saw a gap before it.
     """
     found = (_CLAUSE.sub("", each) for paragraph in _paragraphs(pages) for each in _split(paragraph))
     return [each for each in found if _is_sentence(each)]

@@ -16,8 +16,8 @@ CHECKED = {
         *("invoice_number", "issue_date", "due_date", "total", "currency"),
         *("seller", "buyer", "iban", "vat_id"),
     ),
-    "receipt.jpg": ("merchant", "date", "total", "currency"),
-    "contract.pdf": ("parties", "effective_date", "governing_law"),
+    "receipt.jpg": ("merchant", "date", "total", "currency", "vat_id"),
+    "contract.pdf": ("parties", "effective_date", "governing_law", "reference", "signatories"),
     "letter.tiff": ("sender", "organization", "date", "subject", "reference"),
     "minutes.docx": ("organization", "date", "chair", "reference", "next_meeting"),
 }
@@ -202,3 +202,53 @@ def test_outputs_of_the_stages_before_may_be_bare() -> None:
     output = extract("a.txt", text, NerOutput(entities=[], engine="x"), LlmParams())
     assert values(output)["total"] == ["5.00"]
     assert all(field.box is None for field in output.fields)
+
+
+def test_a_british_letter_has_its_subject_after_the_salutation_and_no_organisation_of_its_own() -> None:
+    output = read(
+        "Jane Weir\n9 Castle Road\nYork\n\n21 May 2026\n\nNorthern Rail Ltd\nLeeds\n\nDear Sir or Madam,\n\n"
+        "Delayed train on 12 May\n\nI am writing to complain.\n\nYours faithfully,\n\nJane Weir",
+        found=(
+            ("ORG", "Northern Rail Ltd", None),
+            ("PERSON", "Jane Weir", None),
+            ("DATE", "21 May 2026", None),
+        ),
+    )
+    assert output.title == "Delayed train on 12 May"
+    found = values(output)
+    assert (found["sender"], found["date"], found["recipient"]) == (
+        ["Jane Weir"],
+        ["2026-05-21"],
+        ["Sir or Madam"],
+    )
+    assert "organization" not in found
+
+
+def test_a_memo_is_from_whom_it_says() -> None:
+    output = read(
+        "To: Jo Blake\nFrom: Karen Li, Facilities\nSubject: Parking\n\nPark elsewhere until Monday.",
+        found=(("PERSON", "Jo Blake", None), ("PERSON", "Karen Li", None)),
+    )
+    found = values(output)
+    assert (output.type, found["sender"], found["subject"]) == ("letter", ["Karen Li"], ["Parking"])
+
+
+def test_a_german_invoice() -> None:
+    output = read(
+        "Erle GmbH\n\nAn\nWeide AG\n\nRechnung\n\nRechnungsnummer: RE-2026/118\nRechnungsdatum: 04.05.2026\n"
+        "Zahlbar bis 18.05.2026\nSumme netto 880,50 €\nzzgl. 19 % MwSt. 167,30 €\nGesamtbetrag 1.047,80 €",
+        found=(
+            *(("ORG", "Erle GmbH", None), ("ORG", "Weide AG", None)),
+            *(("DATE", "04.05.2026", None), ("DATE", "18.05.2026", None)),
+        ),
+    )
+    assert output.title == "Invoice RE-2026/118"
+    assert {name: value for name, (value,) in values(output).items()} == {
+        "invoice_number": "RE-2026/118",
+        "issue_date": "04.05.2026",
+        "due_date": "18.05.2026",
+        "total": "1047.80",
+        "currency": "EUR",
+        "seller": "Erle GmbH",
+        "buyer": "Weide AG",
+    }

@@ -20,6 +20,12 @@ def test_sentences_go_on_over_lines_columns_and_pages() -> None:
     ]
 
 
+def test_a_clause_starts_a_paragraph_but_a_date_does_not() -> None:
+    assert split("Background\n(A) The Client owns many old maps of\n14 June towns and wants copies.") == [
+        "The Client owns many old maps of 14 June towns and wants copies."
+    ]
+
+
 def test_numbers_of_clauses_are_no_part_of_a_sentence() -> None:
     assert split(
         "12.3 The Supplier keeps the records safe always.\n\n(b) The Client pays for it every month."
@@ -71,6 +77,7 @@ def test_a_long_text_is_ranked_by_its_first_part() -> None:
         ("Contract about invoices. " * 3 + "The parties shall hereby invoice each other. " * 30, "contract"),
         ("Dear Ms Weir,\nyour invoice has been paid.\nYours sincerely", "letter"),
         ("Annual report\nIntroduction\nFindings\nConclusions", "report"),
+        ("To: Staff\nFrom: Jo\nSubject: Parking\n\nPark elsewhere.", "letter"),
         ("We reported the bonfire to the tillers.", "other"),
         ("Apples and pears. " * 30 + "One invoice.", "other"),
         ("", "other"),
