@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 _FILES = Path(__file__).with_name("static")
@@ -46,12 +45,14 @@ class _PageFiles(StaticFiles):
         return response
 
 
-_files = _PageFiles(directory=_FILES)
+def page_routes() -> list[BaseRoute]:
+    """Return the routes of the page: `/`, and its files under `/page`, for GET and HEAD.
 
+    They need no credentials and hold no data: whatever the page shows, it reads from the REST API.
+    """
+    files = _PageFiles(directory=_FILES)
 
-async def _index(request: Request) -> Response:
-    return await _files.get_response("index.html", request.scope)
+    async def index(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
 
-
-router = APIRouter(routes=[Route("/", _index, name="page"), Mount("/page", _files, name="page-files")])
-"""`/`, and its files under `/page`, for GET and HEAD. They hold no data: the page reads it over REST."""
+    return [Route("/", index, name="page"), Mount("/page", files, name="page-files")]
