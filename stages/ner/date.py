@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 
 from stages.ner.span import Span
+from stages.ner.words import either
 
 _MONTHS = (
     "January Jan Januar Jänner janvier janv",
@@ -21,7 +22,7 @@ _MONTHS = (
     "December Dec Dezember Dez décembre decembre déc",
 )
 MONTHS = {name.lower(): number for number, names in enumerate(_MONTHS, 1) for name in names.split()}
-_MONTH = rf"(?P<month>(?i:{'|'.join(sorted(MONTHS, key=len, reverse=True))}))(?![^\W\d_])\.?"
+_MONTH = rf"(?P<month>{either(MONTHS)})(?![^\W\d_])\.?"
 _YEAR = r"(?P<year>(?:19|20)\d\d)(?!\d|[.,]\d)"
 _DAY = r"(?P<day>\d{1,2})"
 _BEFORE = r"(?<![\d/])(?<!\d[.,-])"
@@ -38,7 +39,7 @@ _DAY_MONTH = re.compile(
     rf"{_BEFORE}(?<!\w){_DAY}(?:st|nd|rd|th|er|\.)?[ \u00a0]?(?:\s|of |de |-)?{_MONTH}[,-]?\s{{0,2}}-?{_YEAR}"
 )
 _MONTH_DAY = re.compile(rf"(?<!\w){_MONTH}\s?{_DAY}(?:st|nd|rd|th)?(?:,\s{{0,2}}|\s|\.\s){_YEAR}")
-_MONTH_YEAR = re.compile(rf"(?<!\w){_MONTH},?\s{_YEAR}")
+_MONTH_YEAR = re.compile(rf"(?<!\w)(?<!\d\s)(?<!\d\.\s){_MONTH},?\s{_YEAR}")
 
 
 def find(text: str, *, month_first: bool) -> Iterator[Span]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from stages.ner.span import Span
+from stages.ner.words import either
 
 CODES = frozenset(
     re.findall(
@@ -40,7 +41,7 @@ def _either(names: Iterable[str]) -> str:
 _CODE = rf"(?<![A-Z])(?:{_either(CODES)})(?![A-Za-z])"
 _SYMBOL = rf"(?<![A-Za-z])(?:{_either(ABBREVIATIONS)})|{_either(SIGNS)}"
 _UNIT = rf"(?:{_CODE}|{_SYMBOL})"
-_WORD = rf"(?i:{_either(WORDS)})(?!\w)"
+_WORD = rf"(?:{either(WORDS)})(?!\w)"
 # Possessive and bounded: digits without end are read once. A comma or a full stop that a digit
 # follows is inside the number, never its end.
 _NUMBER = (
@@ -48,7 +49,7 @@ _NUMBER = (
     r"|\d{1,12}+(?:[.,]\d{1,4}(?!\d))?+)"
     r"(?![.,]?\d)(?:[.,][-\u2013\u2014]{1,2})?+"
 )
-_TIMES = rf"(?:{_SPACE}?(?i:{_either(MULTIPLIERS)})(?!\w)\.?)?+"
+_TIMES = rf"(?:{_SPACE}?(?:{either(MULTIPLIERS)})(?!\w)\.?)?+"
 _SIGN = r"(?:(?<![\w])[-\u2212])?"
 _BEFORE = rf"{_SIGN}(?P<unit>{_UNIT}){_SPACE}?(?P<sign>[-\u2212])?(?P<number>{_NUMBER})(?P<times>{_TIMES})"
 _AFTER = (
@@ -79,13 +80,15 @@ def _normalize(match: re.Match[str]) -> str:
     value = number(match["number"] or match["number2"], scaled=bool(times))
     value = value.scaleb(MULTIPLIERS[times]) if times else value
     negative = match["sign"] or match[0][0] in "-\u2212"
-    return f"{-value if negative else value:.2f} {currency}"
+    places = max(2, -int(value.as_tuple().exponent))
+    return f"{-value if negative else value:.{places}f} {currency}"
 
 
 def number(text: str, *, scaled: bool = False) -> Decimal:
     """Return the value of `1,234.50`, `1.234,50`, `1 234,50`, `1'234.50` or `50,-`.
 
-    One separator before exactly three digits parts thousands, except before `million` and the like.
+    One separator before exactly three digits parts thousands, except after a zero (`0.084`) and before
+    `million` and the like.
     """
     text = re.sub(r"[.,][-\u2013\u2014]+$", "", text)
     whole, separator, fraction = text, "", ""
@@ -93,6 +96,6 @@ def number(text: str, *, scaled: bool = False) -> Decimal:
     if last >= 0:
         digits = len(text) - last - 1
         alone = sum(text.count(each) for each in ".,") == 1
-        if digits != 3 or (scaled and alone):
+        if digits != 3 or (alone and (scaled or text[:last] == "0")):
             whole, separator, fraction = text[:last], ".", text[last + 1 :]
     return Decimal(re.sub(r"\D", "", whole) + separator + fraction)

@@ -116,8 +116,8 @@ def _with_article(text: str, start: int, end: int) -> int:
     """Return the start with `The` where a heading or an apposition makes it part of the name."""
     if text[max(0, start - 4) : start] != "The ":
         return start
-    before, after = text[: start - 4][-2:], text[end : end + 1]
-    heading = (not before or before[-1] == "\n") and after in ("", "\n")
+    before, after = text[max(0, start - 6) : start - 4], text[end : end + 2]
+    heading = before[-1:] in ("", "\n") and after[:1] in ("", "\n") and not after[1:].islower()
     return start - 4 if heading or before == ", " else start
 
 

@@ -17,10 +17,10 @@ _HONORIFIC = (
 )
 _TITLED = re.compile(rf"(?<!\w)(?:{_HONORIFIC}{GAP}){{1,4}}{_NAME}")
 _LABELS = (
-    r"signed(?: for and on behalf of [^\n]{1,60})?(?: by)?|contact(?: person)?|attn\.?|attention|f\.?a\.?o\.?|"
-    r"care of|c/o|prepared by|approved by|written by|reviewed by|checked by|issued by|authori[sz]ed by|author|"
-    r"cashier|served by|employee|tenant|landlord|patient|passenger|account holder|card ?holder|"
-    r"managing directors?|director|manager|represented by|on behalf of|"
+    r"signed(?: for and on behalf of [^\n]{1,60})?(?: by)?|contact(?: person)?|attn\.?|attention|"
+    r"f\.?a\.?o\.?|care of|c/o|prepared by|approved by|written by|reviewed by|checked by|issued by|"
+    r"authori[sz]ed by|author|cashier|served by|employee|tenant|landlord|patient|passenger|"
+    r"account holder|card ?holder|managing directors?|director|manager|represented by|on behalf of|"
     r"ansprechpartner(?:in)?|sachbearbeiter(?:in)?|bearbeiter(?:in)?|geschäftsführer(?:in)?|geschäftsführung|"
     r"vertreten durch|z\. ?hd\.?(?: v\.)?|inh(?:aber(?:in)?)?\.?|vorstand|unterzeichner|kontoinhaber|"
     r"gérant(?:e)?|représentée? par|à l['\u2019]attention de|signataire|"
@@ -28,7 +28,8 @@ _LABELS = (
     r"chair(?:man|woman)?"
 )
 _LABELLED = re.compile(
-    rf"(?<!\w)(?i:{_LABELS})(?:[ ]?:[ ]?|,?{GAP}|:[ ]?\n)(?:(?:the |its |den |die |by )?(?:{_HONORIFIC}[ ])*){_NAME}"
+    rf"(?<!\w)(?i:{_LABELS})(?:[ ]?:[ ]?|,?{GAP}|:[ ]?\n)"
+    rf"(?:(?:the |its |den |die |by )?(?:{_HONORIFIC}[ ])*){_NAME}"
 )
 _ROLE = (
     r"(?:(?:Managing|Executive|Sales|Operations|Finance|Financial|Technical|Project|Office|General|Chief|Senior|"
@@ -38,7 +39,9 @@ _ROLE = (
     r"|Geschäftsführer|Prokurist|Vorstand|Inhaber|Leiter|Gérant|Directeur|Directrice|Président"
 )
 _WITH_ROLE = re.compile(
-    rf"(?:^|(?<=[,;:(]\s)|(?<=\sby\s)){_NAME}(?:,[ ]|[ ]?\n|[ ]\()(?:the[ ])?(?:{_ROLE})", re.MULTILINE
+    rf"(?:^|(?<=[,;:(]\s)|(?<=\s(?:by|is|to)\s)|(?<=\sfor\s)){_NAME}"
+    rf"(?:,[ ]|[ ]?\n|[ ]\()(?:the[ ])?(?:{_ROLE})",
+    re.MULTILINE,
 )
 _CLOSING = re.compile(
     r"(?i:sincerely|faithfully|truly|regards|wishes|grüßen|grüssen|grüße|gruß|cordialement|salutations[^\n]{0,30})"

@@ -16,7 +16,7 @@ _CANDIDATE = re.compile(rf"{_START}(?:(?:{_MARK})?\d){{6,16}}{_END}")
 _WRAPPED = re.compile(rf"{_START}(?:(?:{_MARK})?\d){{2,12}}+[ ]?\n(?:\d(?:(?:{_MARK})?\d){{2,12}}){_END}")
 _LABEL = re.compile(
     r"(?:^|[^\w])(?:tel|tél|phone|telefon|telephone|téléphone|telefax|fax|télécopie|mobile|mobil|handy|portable|"
-    r"cell|call|ph(?=[.:])|durchwahl|hotline|[TMF](?=[.:]))[^\d\n]{0,20}$|[☎✆📞]\D{0,3}$",
+    r"cell|call|reach|dial|erreichbar|joignable|ph(?=[.:])|durchwahl|hotline|[TMF](?=[.:]))[^\d\n]{0,20}$|[☎✆📞]\D{0,3}$",
     re.IGNORECASE,
 )
 _NOT_A_NUMBER = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d+\.\d+\.\d+\.\d+")

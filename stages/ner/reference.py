@@ -7,10 +7,11 @@ from stages.ner.iban import mod97
 from stages.ner.span import Span
 
 _KINDS = (
-    "invoice|credit note|purchase order|order|contract|agreement|customer|client|account|case|file|claim|policy|"
-    "quotation|quote|offer|delivery note|delivery|receipt|booking|reservation|ticket|project|tracking|shipment|"
-    "document|membership|member|supplier|vendor|payment|transaction|company|registration|registered|job|"
-    "circular|memo|rechnung|gutschrift|auftrag|bestellung|vertrag|angebot|lieferschein|quittung|beleg|kunde|projekt|"
+    "invoice|credit note|purchase order|order|contract|agreement|customer|client|account|case|file|claim|"
+    "policy|quotation|quote|offer|delivery note|delivery|receipt|booking|reservation|ticket|project|tracking|"
+    "shipment|document|membership|member|supplier|vendor|payment|transaction|company|registration|registered|job|"
+    "circular|memo|"
+    "rechnung|gutschrift|auftrag|bestellung|vertrag|angebot|lieferschein|quittung|beleg|kunde|projekt|"
     "facture|avoir|commande|contrat|devis|dossier|bon de livraison|compte client|police|reçu"
 )
 _COMPOUNDS = (
@@ -26,7 +27,7 @@ _MARKED = (
     rf"(?:(?:{_KINDS})(?:['\u2019]s)?{_GAP}-?{_NUMBER}|(?:{_COMPOUNDS})-?{_GAP}(?:nummer|nr(?!\w)\.?)"
     rf"|{_REFERENCE}(?:{_GAP}{_NUMBER})?|{_GERMAN})"
 )
-_BREAK = r"[ \t]{0,3}[:.]?(?:[ \t]{0,3}|[ ]?\n[ \t]{0,8})"
+_BREAK = r"(?: is| ist| lautet| est)?[ \t]{0,3}[:.]?(?:[ \t]{0,3}|[ ]?\n[ \t]{0,8})"
 _PLAIN = r"[A-Za-z0-9](?:[A-Za-z0-9]|[./_\u2013-](?=[A-Za-z0-9])){0,39}+"
 _VALUE = rf"(?P<value>(?:[A-Z]{{1,5}} (?=\d))?(?=[A-Za-z0-9./_\u2013-]{{0,39}}\d){_PLAIN})(?![\w@])"
 

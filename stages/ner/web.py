@@ -34,8 +34,13 @@ def find(text: str) -> Iterator[Span]:
 
 def _without_trailing(url: str) -> str:
     """Return the URL without the punctuation of the sentence around it."""
-    unpaired = "".join(closing for closing, opening in _PAIRS.items() if opening not in url)
-    return url.rstrip(_TRAILING + unpaired)
+    unpaired = {closing: url.count(closing) - url.count(opening) for closing, opening in _PAIRS.items()}
+    end = len(url)
+    while end and (url[end - 1] in _TRAILING or unpaired.get(url[end - 1], 0) > 0):
+        end -= 1
+        if url[end] in unpaired:
+            unpaired[url[end]] -= 1
+    return url[:end]
 
 
 def _normalize(url: str) -> str:

@@ -1,6 +1,7 @@
 """What capitalised words are made of, and which of them are no part of a name."""
 
 import re
+from collections.abc import Iterable
 
 UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĢĪĮİĶŁĻĽŃŅŇŌŐŒŔŘŚŞŠŢȚŤŪŮŰŲŹŻŽ"
 # Possessive: letters that were read are not read again, so a text of nothing else takes no longer.
@@ -10,6 +11,15 @@ _WRAPPED_LINE = 40
 """Characters; a line that ends sooner was ended on purpose, so a name does not go on in the next."""
 
 _WORD = re.compile(r"\S+")
+
+
+def either(names: Iterable[str]) -> str:
+    """Return a pattern of these names as they are and in lower case, capitals or capitalised; longest first.
+
+    Not by IGNORECASE, which also takes letters that no `lower()` gives back, such as a dotless i.
+    """
+    cases = {case for name in names for case in (name, name.lower(), name.upper(), name.capitalize())}
+    return "|".join(re.escape(case) for case in sorted(cases, key=lambda case: (-len(case), case)))
 
 
 def whole_lines(text: str, start: int, end: int) -> int:

@@ -190,6 +190,76 @@ Bristol BS1 6QF]] and paid in full.
 Total[[MONEY|EUR1,234.50]] VAT[[MONEY|246.90EUR]] Balance:[[MONEY|€0.00]]
 IBAN:[[IBAN|NL91ABNA0417164300]] Tel:[[PHONE|+44 117 496 0555]]
 """,
+    # From here on: written after the rules, to measure what they do with documents they were not made for.
+    """[[ORG|Redwood Dental Supply LLC]]
+[[ADDRESS|2300 Mission Street, Floor 3, San Francisco, CA 94110]]
+Phone: [[PHONE|(415) 555-0133]] | Fax: [[PHONE|(415) 555-0134]]
+[[EMAIL|orders@redwooddental.example]]
+
+QUOTATION
+Quote #: [[REFERENCE|Q-20931]]
+Date: [[DATE|06/17/2026]]
+Valid until [[DATE|July 17, 2026]]
+Prepared for: [[ORG|Lakeside Family Dentistry, Inc.]]
+Attention: Dr. [[PERSON|Priscilla Onwuachi]]
+
+Qty  Item                     Each      Total
+12   Nitrile gloves, box      [[MONEY|$14.25]]    [[MONEY|$171.00]]
+2    Curing light CL-5        [[MONEY|$389.99]]   [[MONEY|$779.98]]
+Shipping                                [[MONEY|$25.00]]
+Sales tax (8.625%)                      [[MONEY|$84.18]]
+Grand total                             [[MONEY|$1,060.16]]
+
+Questions? Ask for [[PERSON|Devin Castillo]], Account Manager.
+""",
+    """Mietvertrag
+
+zwischen Frau [[PERSON|Hildegard Neumann]], [[ADDRESS|Rosenweg 4, 79100 Freiburg]] (Vermieterin)
+und Herrn [[PERSON|Dr. Tarek Al-Masri]] (Mieter)
+
+§ 1 Mietsache: Wohnung im 2. Obergeschoss, [[ADDRESS|Kaiserstraße 118, 79098 Freiburg im Breisgau]],
+74 qm.
+§ 2 Das Mietverhältnis beginnt am [[DATE|01.08.2026]]. Die Kündigungsfrist beträgt 3 Monate.
+§ 3 Die Miete beträgt [[MONEY|1.050,- €]] zuzüglich [[MONEY|180 Euro]] Nebenkosten, zahlbar bis zum 3. Werktag
+auf das Konto IBAN [[IBAN|DE75 5121 0800 1245 1261 99]] bei der [[ORG|Volksbank Breisgau eG]].
+Vertragsnummer: [[REFERENCE|MV-118-2]]
+
+[[LOC|Freiburg]], den [[DATE|12. Juli 2026]]
+""".replace("[[PERSON|Dr. Tarek Al-Masri]]", "Dr. [[PERSON|Tarek Al-Masri]]"),
+    """The merger was announced in [[LOC|Zurich]] on [[DATE|9 November 2025]]. [[ORG|Helvion Pharma AG]] will
+pay [[MONEY|CHF 3.1 billion]] for [[ORG|Norcross Biologics Inc.]], based in [[LOC|Boston]]. Chief executive
+[[PERSON|Markus Aebischer]] said the deal would close by [[DATE|March 2026]]. "We are pleased," said
+[[PERSON|Joanna Prewitt]], who chairs [[ORG|Norcross]]. Shares rose 4.7 % to 212.30. Analysts at
+[[ORG|Calloway Securities]] were sceptical; [[PERSON|R. Dunmore]] spoke of a high price.
+The [[ORG|European Commission]]
+must approve. Regulators in [[LOC|Japan]], [[LOC|Canada]] and the [[LOC|United States]] have 90 days.
+""",
+    """Société [[ORG|Les Vergers du Lac SAS]]
+[[ADDRESS|45 avenue de Genève, 74000 Annecy, France]]
+SIREN [[REFERENCE|552 100 554]] - N° TVA [[VAT_ID|FR 83 404833048]]
+Tél. : [[PHONE|+33 4 50 33 87 00]]   Courriel : [[EMAIL|contact@vergersdulac.example]]
+
+FACTURE N° [[REFERENCE|2026-118]]
+Date : [[DATE|5 février 2026]]      Échéance : [[DATE|07/03/2026]]
+Client : [[ORG|Restaurant Chez Margaux SARL]], à l'attention de Mme [[PERSON|Margaux Fontaine]]
+
+Pommes Gala 40 kg    2,10 €/kg    [[MONEY|84,00 €]]
+Total HT  [[MONEY|84,00 €]]   TVA 5,5 %  [[MONEY|4,62 €]]   Total TTC  [[MONEY|88,62 €]]
+""".replace("2,10 €/kg", "[[MONEY|2,10 €]]/kg"),
+    """From: [[PERSON|Oluwaseun Adeyemi]] <[[EMAIL|o.adeyemi@harbourlight.example]]>
+To: [[EMAIL|claims@tidewater-mutual.example]]
+Subject: Claim no. [[REFERENCE|CLM/26/008812]]
+
+Dear Mr [[PERSON|Fitzgerald]],
+
+further to our call on [[DATE|21/05/2026]] I enclose the repair invoice of [[ORG|Castle Street Motors Ltd]]
+for [[MONEY|£2,186.40]]. The accident happened in [[LOC|Cardiff]] on [[DATE|2nd May 2026]]. My policy number
+is [[REFERENCE|TM 4471902]] and you can reach me on [[PHONE|07700 900461]].
+
+Best wishes,
+[[PERSON|Oluwaseun Adeyemi]]
+[[ADDRESS|Flat 3, 88 Cathedral Road, Cardiff CF11 9PG]]
+""",
 ]
 
 # Tempting, and nothing to find.
