@@ -39,9 +39,8 @@ def total(facts: Facts) -> list[DocumentField]:
     found = [each for line in facts.lines if (each := _total_on(line))]
     if not found:
         return []
-    _, line, match = max(found, key=lambda each: each[0])  # the first of the best
-    best = [each for each in found if each[0] == max(rank for rank, _, _ in found)]
-    _, line, match = best[-1]
+    best = max(rank for rank, _, _ in found)
+    _, line, match = [each for each in found if each[0] == best][-1]
     amount = read_amount(match)
     fields = [matched("total", line, match, "number").model_copy(update={"value": f"{amount.value:.2f}"})]
     currency = amount.currency or _usual_currency(facts)

@@ -26,7 +26,7 @@ _BUYER = re.compile(
 )
 _SELLER = re.compile(r"^(?:seller|supplier|vendor|from|issued by)\b", re.I)
 _OTHERS = re.compile(r"\b(?:your|customer|buyer|client|ihre)\b", re.I)
-_LETTERS = re.compile(r"[^\W\d_]{2,}")
+_NAME = re.compile(r".*[^\W\d_]{2}.*")
 
 
 def invoice(facts: Facts) -> Iterator[DocumentField]:
@@ -52,8 +52,8 @@ def receipt(facts: Facts) -> Iterator[DocumentField]:
         if organisations:
             yield facts.field("merchant", organisations[0])
             break
-        name = re.fullmatch(r".*", line.text)
-        if name and _LETTERS.search(line.text) and not facts.on(line, "DATE", "PHONE", "ADDRESS", "URL"):
+        name = _NAME.fullmatch(line.text)
+        if name and not facts.on(line, "DATE", "PHONE", "ADDRESS", "URL"):
             yield matched("merchant", line, name)
             break
     for date in facts.of("DATE")[:1]:

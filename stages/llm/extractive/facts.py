@@ -1,7 +1,7 @@
 """A document's lines and entities, and looking up a value by the label that stands before it."""
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ from functools import cached_property
 from stages.llm.evidence import box_around
 from stages.outputs import Box, DocumentField, Entity, NerOutput, OcrOutput, Page
 
-_LINE = re.compile(r"[^\n]*\S[^\n]*")
+_LINE = re.compile(r"[^\n]+")
 # A label stands alone on its line when only this follows it.
 _NOTHING = re.compile(r"[\s.:#\-]*")
 
@@ -48,6 +48,14 @@ class Facts:
         last = bisect_left(self._starts, (line.page.number, end))
         return [each for each in self.entities[first:last] if each.label in labels]
 
+    def _on_page(self, number: int) -> list[Entity]:
+        first = bisect_left(self._starts, (number, 0))
+        return self.entities[first : bisect_left(self._starts, (number + 1, 0))]
+
+    @cached_property
+    def _line_starts(self) -> list[tuple[int, int]]:
+        return [(each.page.number, each.start) for each in self.lines]
+
     @cached_property
     def _starts(self) -> list[tuple[int, int]]:
         return [(each.page, each.start) for each in self.entities]
@@ -56,7 +64,7 @@ class Facts:
         """Tell whether line `number` is a paragraph of its own, as headings are."""
         line = self.lines[number]
         before, after = line.page.text[: line.start], line.page.text[line.end :]
-        return not _LINE.search(before.rpartition("\n\n")[2]) and not _LINE.search(after.partition("\n\n")[0])
+        return not before.rpartition("\n\n")[2].strip() and not after.partition("\n\n")[0].strip()
 
     def labelled(self, pattern: re.Pattern[str], *labels: str) -> Iterator[Entity]:
         """Yield the entity that belongs to each occurrence of a label such as `Due date`.
@@ -83,17 +91,15 @@ class Facts:
             return []
         row = [
             (each.box[0], each)
-            for each in self.of(*labels)
-            if each.page == line.page.number and each.box and _in_row(label, each.box)
+            for each in self._on_page(line.page.number)
+            if each.label in labels and each.box and _in_row(label, each.box)
         ]
         return [each for _, each in sorted(row, key=lambda pair: pair[0])]
 
     def line_of(self, entity: Entity) -> Line:
         """Return the line that an entity starts in."""
         offset = entity.start - self._page[entity.page].start
-        return next(
-            line for line in self.lines if line.page.number == entity.page and line.start <= offset < line.end
-        )
+        return self.lines[bisect_right(self._line_starts, (entity.page, offset)) - 1]
 
     def field(self, name: str, entity: Entity, value: str | None = None) -> DocumentField:
         """Make a field of an entity, quoting its line; its normalised value, unless one is given."""
@@ -122,9 +128,10 @@ def matched(name: str, line: Line, match: re.Match[str], group: int | str = 0) -
 
 def _lines(page: Page) -> Iterator[Line]:
     for match in _LINE.finditer(page.text):
-        text = match[0]
-        start = match.start() + len(text) - len(text.lstrip())
-        yield Line(page, start, start + len(text.strip()))
+        text = match[0].strip()
+        if text:
+            start = match.start() + match[0].index(text)
+            yield Line(page, start, start + len(text))
 
 
 def _in_row(label: Box, box: Box) -> bool:

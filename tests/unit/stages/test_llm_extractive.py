@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import run_stage
 from stages.llm import LlmParams, llm
 from stages.llm.extractive import extract
-from stages.outputs import LlmOutput, NerOutput, OcrOutput, Usage
+from stages.outputs import LlmOutput, NerOutput, OcrOutput, Page, Usage
 from tests.llm_documents import entities, example, recognised, truth
 
 EXAMPLES = ("invoice.pdf", "receipt.jpg", "contract.pdf", "letter.tiff", "minutes.docx")
@@ -252,3 +254,74 @@ def test_a_german_invoice() -> None:
         "seller": "Erle GmbH",
         "buyer": "Weide AG",
     }
+
+
+WORDS = st.sampled_from(
+    (
+        *(
+            "Invoice",
+            "number",
+            "Total",
+            "due",
+            "by",
+            "Dear",
+            "Re:",
+            "between",
+            "laws of",
+            "Signed by",
+            "Chair",
+        ),
+        *(
+            "EUR",
+            "1.234,50",
+            "12",
+            "$",
+            "Alder Ltd",
+            "3 May 2026",
+            "DE123456788",
+            "\n",
+            "\n\n",
+            "(a)",
+            ".",
+            "-",
+        ),
+    )
+)
+
+
+@given(st.lists(st.lists(WORDS, max_size=25), min_size=1, max_size=3))
+def test_whatever_the_text_fields_quote_it(pages: list[list[str]]) -> None:
+    texts = [" ".join(words) for words in pages]
+    found = (("ORG", "Alder Ltd", None), ("DATE", "3 May 2026", None), ("VAT_ID", "DE123456788", None))
+    output = read(*texts, found=found)
+    assert output.title
+    assert output.summary
+    for field in output.fields:
+        assert field.page is not None
+        assert field.quote is not None
+        assert field.quote in texts[field.page - 1]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "part",
+    [
+        " ",
+        "a",
+        "1 111",
+        "total 1,",
+        "Total due ",
+        "invoice no: ",
+        ". (",
+        "a-\n",
+        "\n ",
+        "laws of A ",
+        "term of a ",
+    ],
+)
+def test_work_grows_with_the_text_and_not_with_its_square(part: str) -> None:
+    size = 400_000
+    page = Page(number=1, text="x\n" + (part * size)[:size], method="text")
+    text = OcrOutput(text=page.text, pages=[page], engine="x")
+    output = extract("a.txt", text, NerOutput(entities=[], engine="x"), LlmParams())
+    assert output.engine == "extractive"
