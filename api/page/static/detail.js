@@ -3,7 +3,7 @@ import * as client from "./client.js";
 import { actionButton, element, setText } from "./element.js";
 import { isUnfinished } from "./jobs.js";
 import { StageOutput } from "./output.js";
-import { duration, moment, size } from "./words.js";
+import { ago, duration, moment, size } from "./words.js";
 
 /** Everything about one job. One is made for each job that is chosen. */
 export class JobDetail {
@@ -96,7 +96,9 @@ export class JobDetail {
 
 class StageItem {
   #attempts = element("p", { className: "quiet small" });
-  #error = element("p", { className: "error", hidden: true });
+  #reason = element("span");
+  #time = element("time");
+  #error = element("p", { className: "error", hidden: true }, this.#reason, " ", this.#time);
 
   constructor(job, name) {
     this.bar = new StageBar(name);
@@ -108,8 +110,17 @@ class StageItem {
     this.bar.update(stage, unfinished);
     setText(this.#attempts, attempts(stage));
     this.#error.hidden = !stage.error || stage.state === "succeeded";
-    if (stage.error) setText(this.#error, reason(stage.error));
+    if (stage.error) this.#tell(stage.error);
     this.output.update(stage);
+  }
+
+  #tell({ type, message, part, at }) {
+    setText(this.#reason, `${part ? `${part}: ` : ""}${message} (${type})`);
+    this.#time.hidden = !at;
+    if (!at) return;
+    this.#time.dateTime = at;
+    this.#time.title = moment(at);
+    setText(this.#time, ago(at));
   }
 }
 
@@ -118,8 +129,4 @@ function attempts({ attempt, max_attempts: most, started_at: started, finished_a
   if (attempt > 0) said.push(`attempt ${attempt} of ${most}`);
   if (started && finished) said.push(`took ${duration(started, finished)}`);
   return said.join(", ");
-}
-
-function reason({ type, message, part }) {
-  return `${part ? `${part}: ` : ""}${message} (${type})`;
 }
