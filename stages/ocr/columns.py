@@ -9,9 +9,9 @@ from stages.ocr.placed import Placed, group_rows, starts_cell
 _MIN_ROWS = 3
 """Fewer rows side by side do not make a gutter."""
 _MIN_CHARACTERS = 13
-"""Mean length of a row of prose without its spaces; cells of tables and labels of forms are shorter."""
-_MIN_SINGLE = 0.7
-"""Share of the rows of prose that have no wide gap inside; tables have one in nearly every row."""
+"""Length of a line of prose without its spaces; cells of tables and labels of forms are shorter."""
+_MIN_LONG = 0.7
+"""Share of lines of prose that are so long; the last ones of paragraphs are not."""
 _MIN_LETTERS = 0.6
 """Share of letters in prose; columns of numbers have fewer."""
 _SOME_LETTERS = 0.3
@@ -49,20 +49,22 @@ class Band:
         """
         if not self.left or not self.right:
             return 0
-        top = max(min(each.top for each in side) for side in (self.left, self.right))
-        bottom = min(max(each.bottom for each in side) for side in (self.left, self.right))
-        left, right = (
-            [row for row in group_rows(side) if top <= row[0].middle <= bottom]
-            for side in (self.left, self.right)
-        )
+        sides = [group_rows(self.left), group_rows(self.right)]
+        left, right = self._beside(sides)
         fewer, more = sorted((len(left), len(right)))
         if not fewer:
             return 0
         letters = min(_letter_share(left), _letter_share(right))
         if letters >= _SOME_LETTERS and _offset(left, right) >= _MIN_OFFSET:
-            return more
+            return max(map(len, sides))
         columns = fewer >= _MIN_DENSITY * more and _is_prose(left) and _is_prose(right)
         return fewer if columns else 0
+
+    def _beside(self, sides: list[list[list[Placed]]]) -> list[list[list[Placed]]]:
+        """Return the rows of each side at whose height there is something on the other."""
+        top = max(min(each.top for each in side) for side in (self.left, self.right))
+        bottom = min(max(each.bottom for each in side) for side in (self.left, self.right))
+        return [[row for row in rows if top <= row[0].middle <= bottom] for rows in sides]
 
     def continues(self, above: "Band") -> bool:
         """True when this has the columns of the band above: they start at the same places."""
@@ -172,13 +174,19 @@ def _candidates(placed: list[Placed]) -> list[float]:
 
 
 def _is_prose(rows: list[list[Placed]]) -> bool:
-    single = sum(not any(starts_cell(*pair) for pair in pairwise(row)) for row in rows)
-    length = fmean(map(len, map(_characters, rows)))
-    return (
-        single >= _MIN_SINGLE * len(rows)
-        and length >= _MIN_CHARACTERS
-        and _letter_share(rows) >= _MIN_LETTERS
-    )
+    lengths = [length for row in rows for length in _cell_lengths(row)]
+    long = sum(length >= _MIN_CHARACTERS for length in lengths)
+    return long >= _MIN_LONG * len(lengths) and _letter_share(rows) >= _MIN_LETTERS
+
+
+def _cell_lengths(row: list[Placed]) -> list[int]:
+    """Return the characters of each cell; the columns of prose that a row goes through are its cells."""
+    lengths = [len(_characters(row[:1]))]
+    for before, after in pairwise(row):
+        if starts_cell(before, after):
+            lengths.append(0)
+        lengths[-1] += len(_characters([after]))
+    return lengths
 
 
 def _characters(row: list[Placed]) -> str:
