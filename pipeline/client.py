@@ -1,18 +1,16 @@
 """Submit documents and look after jobs, from Python."""
 
-import mimetypes
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
 
 from pipeline import telemetry
-from pipeline.errors import IdempotencyConflict, NotFound
+from pipeline.errors import NotFound, SubmissionError
 from pipeline.model import DEFAULT_TENANT
 from pipeline.store import Store
-from pipeline.store.documents import CHUNK_BYTES
+from pipeline.store.documents import CHUNK_BYTES, StoredFile
 from pipeline.submission import clean_name, job_document
 from pipeline.views import JobView, job_view
 
@@ -24,59 +22,53 @@ class Client:
         self._store = store
         self.tenant = tenant
 
+    async def upload(self, content: AsyncIterator[bytes], name: str) -> StoredFile:
+        """Store a document in GridFS, in bounded memory; `submit` it or `discard` it then."""
+        return await self._store.documents.store(self.tenant, clean_name(name), content)
+
+    async def discard(self, stored: StoredFile) -> None:
+        """Remove a document for which no job was submitted."""
+        await self._store.documents.discard(stored.file_id)
+
     async def submit(
-        self,
-        content: AsyncIterator[bytes],
-        name: str,
-        *,
-        pipeline: str = "documents",
-        media_type: str | None = None,
-        params: Mapping[str, Mapping[str, Any]] | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        priority: int = 0,
-        run_at: datetime | None = None,
-        idempotency_key: str | None = None,
+        self, stored: StoredFile, name: str, pipeline: str, **options: Any
     ) -> tuple[JobView, bool]:
-        """Store a document and submit a job for it; when this returns, the job is not lost any more.
+        """Submit a job for a stored document; when this returns, the job is not lost any more.
 
         Returns the job, and whether it is new: with an idempotency key that was used before, the
-        earlier job is returned and the document discarded. For the arguments see `job_document`.
+        earlier job is returned and the document discarded. For the options see `job_document`.
 
         Raises:
             IdempotencyConflict: the key was used with another document, pipeline or params.
-            SubmissionError: the job is not valid.
+            SubmissionError: the job is not valid. The document is discarded.
             StoreUnavailable: whether it was submitted is not known: use an idempotency key and try again.
         """
         with telemetry.span(telemetry.SUBMIT, millrace_pipeline=pipeline):
-            stored = await self._store.documents.store(self.tenant, clean_name(name), content)
-            job = job_document(
-                pipeline,
-                name=name,
-                file_id=stored.file_id,
-                size=stored.size,
-                sha256=stored.sha256,
-                media_type=media_type or mimetypes.guess_type(name)[0],
-                tenant=self.tenant,
-                params=params,
-                metadata=metadata,
-                priority=priority,
-                run_at=run_at,
-                idempotency_key=idempotency_key,
-            )
             try:
+                job = job_document(
+                    pipeline,
+                    name=name,
+                    file_id=stored.file_id,
+                    size=stored.size,
+                    sha256=stored.sha256,
+                    tenant=self.tenant,
+                    **options,
+                )
                 kept, new = await self._store.jobs.insert(job)
-            except IdempotencyConflict:
-                await self._store.documents.discard(stored.file_id)
+            except SubmissionError:
+                await self.discard(stored)
                 raise
-            if new:
-                await self._store.documents.settle(stored.file_id)
-            else:
-                await self._store.documents.discard(stored.file_id)
+        if new:
+            await self._store.documents.settle(stored.file_id)
+        else:
+            await self.discard(stored)
         return await self._view(kept), new
 
-    async def submit_file(self, path: Path, **options: Any) -> JobView:
+    async def submit_file(self, path: Path, pipeline: str = "documents", **options: Any) -> JobView:
         """Submit a local file; options as for `submit`."""
-        job, _ = await self.submit(_pieces(path), path.name, **options)
+        job, _ = await self.submit(
+            await self.upload(_pieces(path), path.name), path.name, pipeline, **options
+        )
         return job
 
     async def get(self, job: str) -> JobView:

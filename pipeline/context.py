@@ -102,7 +102,7 @@ class StageContext:
         """1 for the first attempt."""
         self.document = document
         self.log = logging.LoggerAdapter(
-            logging.getLogger(f"millrace.stage.{stage}"), {"job": job, "task": task, "attempt": attempt}
+            logging.getLogger(f"millrace.stage.{stage}"), {"task": task, "attempt": attempt}
         )
         self._services = services
         self._earlier = earlier
@@ -152,10 +152,12 @@ class StageContext:
         saved = await self._load()
         if key in saved:
             return adapter.validate_python(saved[key])
+        self.log.debug("begun %s", key)
         value = await function()
         encoded = adapter.dump_python(value, mode="json")
         await self._services.save(key, encoded, progress)
         saved[key] = encoded
+        self.log.debug("saved %s", key)
         return value
 
     async def each(

@@ -63,3 +63,22 @@ class WorkerSettings(BaseSettings):
 
     listen: bool = True
     """Off: no change stream; work is found by reconciliation every two seconds."""
+
+
+class ApiSettings(BaseSettings):
+    """How the HTTP API behaves."""
+
+    model_config = SettingsConfigDict(env_prefix="MILLRACE_API_", frozen=True)
+
+    max_upload: int = Field(default=200 * 1024 * 1024, ge=1)
+    """Bytes of the largest document that is accepted. 200 MiB: some hundred scanned pages."""
+
+    upload_timeout: Duration = timedelta(minutes=10)
+    """How long one upload may take. 10 minutes: 200 MiB over a slow line."""
+
+    heartbeat: Duration = timedelta(seconds=15)
+    """Quiet time after which an event stream sends its position. 15 s keeps proxies from closing it."""
+
+    allowed_hosts: list[str] = ["localhost", "127.0.0.1", "[::1]"]
+    """Host names by which the API may be called, as JSON; `*.example.org` is allowed. Default: loopback,
+    so that no web page elsewhere can reach it by a name of its own (DNS rebinding)."""

@@ -46,15 +46,12 @@ _TIMESTAMP_TYPE = 0x82
 Stages = Sequence[Mapping[str, Any]]
 
 _JOB_FIELDS = ("tenant", "pipeline", "pipeline_version", "priority", "run_at", "state", "traceparent")
+_SHOWN_FIELDS = (
+    "created_at",
+    "metadata",
+    *(f"document.{name}" for name in ("name", "type", "size", "sha256")),
+)
 _TASK_FIELDS = ("queue", "stage", "state", "delayed", "attempt", "max_attempts", "progress")
-
-
-def _insert_fields() -> Doc:
-    names = sorted(
-        {*_JOB_FIELDS, *_TASK_FIELDS, "document.name", "document.type", "document.size", "created_at"}
-    )
-    return {f"fullDocument.{name}": 1 for name in names}
-
 
 _PROJECTION: Doc = {
     "operationType": 1,
@@ -62,38 +59,40 @@ _PROJECTION: Doc = {
     "ns.coll": 1,
     "documentKey": 1,
     "updateDescription.updatedFields": 1,
-    **_insert_fields(),
+    **{f"fullDocument.{name}": 1 for name in sorted({*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS})},
 }
 
 
-def _watching(task_update_fields: Sequence[str]) -> Stages:
+def _changed(field: str) -> Doc:
+    return {f"updateDescription.updatedFields.{field}": {"$exists": True}}
+
+
+def _changed_inside(path: str) -> Doc:
+    """Match the change of one member of a subdocument, which an event names by its dotted path."""
+    value = {"$getField": {"field": {"$literal": path}, "input": "$updateDescription.updatedFields"}}
+    return {"$expr": {"$ne": [{"$type": value}, "missing"]}}
+
+
+def _watching(*task_changes: Doc) -> Stages:
     """Match what a listener needs: only operation types, and fields that the event itself carries."""
-    changed = [
-        {f"updateDescription.updatedFields.{field}": {"$exists": True}} for field in task_update_fields
+    either = [
+        {"ns.coll": {"$in": ["jobs", "tasks"]}, "operationType": {"$in": ["insert", "replace"]}},
+        {"ns.coll": "jobs", "operationType": "update", **_changed("state")},
+        {"ns.coll": "tasks", "operationType": "update", "$or": list(task_changes)},
+        {"operationType": {"$in": ["drop", "rename", "dropDatabase", "invalidate"]}},
     ]
-    return [
-        {
-            "$match": {
-                "$or": [
-                    {"ns.coll": {"$in": ["jobs", "tasks"]}, "operationType": {"$in": ["insert", "replace"]}},
-                    {
-                        "ns.coll": "jobs",
-                        "operationType": "update",
-                        "updateDescription.updatedFields.state": {"$exists": True},
-                    },
-                    {"ns.coll": "tasks", "operationType": "update", "$or": changed},
-                    {"operationType": {"$in": ["drop", "rename", "dropDatabase", "invalidate"]}},
-                ]
-            }
-        },
-        {"$project": _PROJECTION},
-    ]
+    return [{"$match": {"$or": either}}, {"$project": _PROJECTION}]
 
 
-STATES = _watching(["state"])
+STATES = _watching(_changed("state"))
 """For workers: inserts, and every change of a state."""
 
-FEED = _watching(["state", "progress"])
+FEED = _watching(
+    _changed("state"),
+    _changed("progress"),
+    _changed_inside("progress.done"),
+    _changed_inside("progress.total"),
+)
 """For those who watch: what workers hear, and progress."""
 
 
@@ -112,7 +111,7 @@ class Event:
     id: str
     """`_id` of the changed document."""
     fields: Mapping[str, Any]
-    """Of an insert or replace, the document's; of an update, those that changed."""
+    """Of an insert or replace, the document's; of an update, those that changed, see `_nested`."""
     token: str
     """The position right after this event."""
 
@@ -168,15 +167,34 @@ def _translate(error: PyMongoError) -> StoreError:
 
 def _event(change: Mapping[str, Any]) -> Event:
     operation = change["operationType"]
-    source = "fullDocument" if operation in ("insert", "replace") else "updateDescription"
-    fields = change.get(source) or {}
+    if operation in ("insert", "replace"):
+        fields = change.get("fullDocument") or {}
+    else:
+        fields = _nested(change.get("updateDescription", {}).get("updatedFields", {}))
     return Event(
         collection=change.get("ns", {}).get("coll", ""),
         operation=operation,
         id=str(change.get("documentKey", {}).get("_id", "")),
-        fields=fields if source == "fullDocument" else fields.get("updatedFields", {}),
+        fields=fields,
         token=str(change["_id"]["_data"]),
     )
+
+
+def _nested(changed: Mapping[str, Any]) -> Doc:
+    """Turn the dotted paths of what changed into nested values: of `progress` only some members may be there.
+
+    Elements that were added to `errors` come as a list of their own.
+    """
+    fields: Doc = {}
+    for path, value in changed.items():
+        name, _, rest = path.partition(".")
+        if not rest:
+            fields[name] = value
+        elif rest.isdigit():
+            fields.setdefault(name, []).append(value)
+        else:
+            fields.setdefault(name, {})[rest] = value
+    return fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,18 @@
 
 from typing import Self
 
+import pymongo
 from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline.settings import StoreSettings
 from pipeline.store import schema
+from pipeline.store.audit import Audit, Finding
 from pipeline.store.changes import Changes
 from pipeline.store.commits import Commits
 from pipeline.store.documents import Documents
-from pipeline.store.driver import Client, Doc, make_client, require_replica_set
+from pipeline.store.driver import Client, Doc, make_client, require_replica_set, translated
 from pipeline.store.jobs import Jobs
+from pipeline.store.keys import Keys
 from pipeline.store.outputs import Outputs
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.tasks import Tasks
@@ -32,6 +35,7 @@ class Store:
         self.changes = Changes(self.db)
         self.workers = Workers(self.db)
         self.pipelines = Pipelines(self.db)
+        self.keys = Keys(self.db)
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -54,6 +58,20 @@ class Store:
     def commits(self) -> Commits:
         """Return a committer's session; close it after use."""
         return Commits(self._client, self.db, self._timeout)
+
+    @translated
+    async def ping(self) -> None:
+        """Ask the server whether it is there and has a primary.
+
+        Raises:
+            StoreUnavailable: it is not, within two seconds.
+        """
+        with pymongo.timeout(2):
+            await self._client.admin.command("ping")
+
+    async def audit(self) -> list[Finding]:
+        """Check every promise over the whole database, in one snapshot."""
+        return await Audit(self._client, self.db).run()
 
     async def install(self) -> list[str]:
         """Create collections, validators and indexes; returns what was changed. Idempotent."""

@@ -41,7 +41,7 @@ async def test_a_job_runs_through_its_stages(store: Store) -> None:
     worker = Worker(store, [COUNTING])
     async with anyio.create_task_group() as group:
         await group.start(worker.run)
-        job, _ = await client.submit(pieces(b"one two three"), "a.txt", pipeline="counting")
+        job, _ = await client.submit(await client.upload(pieces(b"one two three"), "a.txt"), "a.txt", "counting")
         with anyio.fail_after(20):
             while (await client.get(job.id)).state != "succeeded":
                 await anyio.sleep(0.05)

@@ -1,0 +1,56 @@
+"""The FastAPI application, and how to put workers inside one's own."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import anyio
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from api import health, rest
+from api.page import page_routes
+from api.problems import install_handlers
+from api.seals import KEY_BYTES, KEY_NAME, Seals
+from pipeline.feed import Feed
+from pipeline.settings import ApiSettings, StoreSettings
+from pipeline.stage import Pipeline
+from pipeline.store import Store
+
+
+def create_app(
+    pipelines: Sequence[Pipeline],
+    store_settings: StoreSettings | None = None,
+    settings: ApiSettings | None = None,
+) -> FastAPI:
+    """Return the application: REST, event streams and the page. It connects when it starts.
+
+    `pipelines` are those whose params it checks; jobs of others are taken too, once a worker hosts them.
+    """
+    settings = settings or ApiSettings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with Store(store_settings or StoreSettings()) as store:
+            await store.install()
+            feed = Feed(store.changes)
+            seals = Seals(await store.keys.get(KEY_NAME, KEY_BYTES))
+            known = {pipeline.name: pipeline for pipeline in pipelines}
+            app.state.services = rest.Services(store, feed, seals, settings, known)
+            async with anyio.create_task_group() as group:
+                group.start_soon(feed.run)
+                yield
+                group.cancel_scope.cancel()
+
+    app = FastAPI(
+        title="Millrace",
+        version=version("millrace"),
+        summary="Documents through OCR, named entities and an LLM, resumed after any crash.",
+        lifespan=lifespan,
+    )
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False)
+    install_handlers(app)
+    app.include_router(rest.router)
+    app.include_router(health.router)
+    app.router.routes.extend(page_routes())
+    return app

@@ -1,0 +1,268 @@
+"""The command line: `millrace --help`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from api.board import board, follow
+from api.logs import configure_logging
+from api.rest_client import RestClient
+from pipeline.errors import MillraceError
+
+app = typer.Typer(
+    name="millrace",
+    help="Documents through OCR, named entities and an LLM, on MongoDB change streams.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+
+Url = Annotated[str, typer.Option("--url", envvar="MILLRACE_URL", help="Where the API is.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Pipelines = Annotated[
+    list[str] | None,
+    typer.Option("--pipeline", help="package.module:name; may be given again. Default: the built-in."),
+]
+Data = Annotated[
+    Path, typer.Option("--data", help="Folder of the embedded MongoDB, when no MILLRACE_MONGODB_URI is set.")
+]
+Host = Annotated[str, typer.Option(help="Address to bind.")]
+Port = Annotated[int, typer.Option(help="Port to bind.")]
+Unprotected = Annotated[
+    bool,
+    typer.Option("--unprotected", help="Allow an address that other machines can reach, without any key."),
+]
+JobId = Annotated[str, typer.Argument(help="A job's id.")]
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_DATA = Path(".millrace")
+
+
+@app.command()
+def up(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    data: Data = DEFAULT_DATA,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes.")] = 1,
+    pipeline: Pipelines = None,
+    unprotected: Unprotected = False,
+) -> None:
+    """Run everything here: MongoDB if none is configured, the API, and workers, restarted when they die."""
+    from api.up import Plan
+    from api.up import up as run
+
+    configure_logging()
+    anyio.run(run, Plan(host, port, data, workers, pipeline or [], unprotected))
+
+
+@app.command()
+def api(
+    host: Host = "127.0.0.1", port: Port = 8000, pipeline: Pipelines = None, unprotected: Unprotected = False
+) -> None:
+    """Serve the REST API and the page. Needs MILLRACE_MONGODB_URI."""
+    from api.processes import run_api
+    from api.wiring import load
+
+    configure_logging()
+    run_api(load(pipeline or []), host, port, unprotected=unprotected)
+
+
+@app.command()
+def worker(
+    stages: Annotated[str | None, typer.Option(help="Comma-separated names; default: all.")] = None,
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="Attempts at once; default: MILLRACE_WORKER_SLOTS.")
+    ] = None,
+    pipeline: Pipelines = None,
+    name: Annotated[str | None, typer.Option(help="Unique among all workers; made when not given.")] = None,
+) -> None:
+    """Run stages. Needs MILLRACE_MONGODB_URI. SIGTERM: finish what runs; again: stop at once."""
+    from api.processes import run_worker
+    from api.wiring import load
+    from pipeline.settings import WorkerSettings
+
+    configure_logging()
+    settings = WorkerSettings() if slots is None else WorkerSettings(slots=slots)
+    anyio.run(run_worker, load(pipeline or []), settings, stages.split(",") if stages else None, name)
+
+
+@app.command()
+def install() -> None:
+    """Create collections, validators and indexes in MILLRACE_MONGODB_URI. Safe to run again."""
+    from api.maintenance import install as run
+
+    for change in anyio.run(run):
+        out.print(change)
+    out.print("the database is ready")
+
+
+@app.command()
+def verify(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Check every promise over the whole database, also one in use; exit code 1 when one is broken."""
+    from api.maintenance import verify as run
+
+    findings = anyio.run(run, data)
+    if as_json:
+        _print_json([finding.model_dump() for finding in findings])
+    else:
+        table = Table("promise", "", "checked", "violations", "examples")
+        for each in findings:
+            mark = "[red]broken[/]" if each.violations else "[green]holds[/]"
+            table.add_row(
+                f"{each.promise} {each.title}",
+                mark,
+                str(each.checked),
+                str(each.violations),
+                "\n".join(each.examples),
+            )
+        out.print(table)
+    if any(finding.violations for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def submit(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Documents.")],
+    pipeline: Annotated[str, typer.Option(help="Name of a pipeline.")] = "documents",
+    params: Annotated[str | None, typer.Option(help='JSON, by stage: {"ocr": {"dpi": 300}}')] = None,
+    priority: Annotated[int, typer.Option(min=-10, max=10)] = 0,
+    watch: Annotated[bool, typer.Option("--watch", help="Show progress until every job has ended.")] = False,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Submit documents."""
+    client = RestClient(url)
+    fields = {"pipeline": pipeline, "priority": str(priority), **({"params": params} if params else {})}
+    jobs = [client.submit(path, fields) for path in files]
+    if watch:
+        jobs = _watch(client, jobs)
+    if as_json:
+        _print_json(jobs)
+    elif not watch:
+        for job in jobs:
+            out.print(f"{job['id']}  {job['document']['name']}")
+    _exit_by(jobs)
+
+
+@app.command()
+def watch(job: JobId, url: Url = DEFAULT_URL) -> None:
+    """Show a job's progress until it has ended."""
+    client = RestClient(url)
+    _exit_by(_watch(client, [client.get(f"/v1/jobs/{job}")]))
+
+
+@app.command()
+def jobs(
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest jobs."""
+    page = RestClient(url).get("/v1/jobs", limit=limit, **({"state": state} if state else {}))
+    if as_json:
+        _print_json(page["jobs"])
+        return
+    table = Table("id", "document", "state", "stages")
+    for job in page["jobs"]:
+        told = " ".join(f"{stage['name']}:{stage['state']}" for stage in job["stages"])
+        table.add_row(job["id"], job["document"]["name"], job["state"], told)
+    out.print(table)
+
+
+@app.command()
+def show(
+    job: JobId,
+    output: Annotated[str | None, typer.Option(help="Print what this stage wrote.")] = None,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Show a job, or what one of its stages wrote."""
+    client = RestClient(url)
+    found = client.get(f"/v1/jobs/{job}/outputs/{output}" if output else f"/v1/jobs/{job}")
+    if as_json or output:
+        _print_json(found)
+        return
+    out.print(f"{found['document']['name']}: {found['state']}", highlight=False)
+    table = Table("stage", "state", "attempt", "progress", "error")
+    for stage in found["stages"]:
+        progress = stage["progress"]
+        told = f"{progress['done']}/{progress['total']} {progress['unit']}s" if progress else ""
+        table.add_row(stage["name"], stage["state"], str(stage["attempt"]), told, _error(stage["error"]))
+    out.print(table)
+
+
+@app.command()
+def cancel(job: JobId, url: Url = DEFAULT_URL) -> None:
+    """Cancel a job that has not ended."""
+    out.print(RestClient(url).post(f"/v1/jobs/{job}/cancel")["state"])
+
+
+@app.command()
+def retry(job: JobId, url: Url = DEFAULT_URL) -> None:
+    """Try a failed job's failed stage again; its finished parts are kept."""
+    out.print(RestClient(url).post(f"/v1/jobs/{job}/retry")["state"])
+
+
+@app.command()
+def demo(
+    crash: Annotated[
+        bool, typer.Option("--crash", help="Kill the worker in the middle, and resume.")
+    ] = False,
+    data: Data = DEFAULT_DATA / "demo",
+    documents: Annotated[Path, typer.Option(help="Folder of documents to submit.")] = Path("examples"),
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the page up until Ctrl-C.")] = False,
+) -> None:
+    """Run the examples through the built-in pipeline and show what was found."""
+    from api.demo import demo as run
+
+    run(out, data=data, documents=documents, crash=crash, keep=keep)
+
+
+def _watch(client: RestClient, jobs: list[Any]) -> list[Any]:
+    with board(out) as shown:
+        for job in jobs:
+            shown.add(job)
+        for job in jobs:
+            follow(shown, client.events(f"/v1/jobs/{job['id']}/events"))
+    return list(shown.jobs.values())
+
+
+def _exit_by(jobs: list[Any]) -> None:
+    if any(job["state"] in ("failed", "cancelled") for job in jobs):
+        for job in jobs:
+            if job["state"] == "failed":
+                out.print(f"[red]{job['document']['name']}[/] failed: {_error(job['error'])}")
+        raise typer.Exit(1)
+
+
+def _error(error: dict[str, Any] | None) -> str:
+    if error is None:
+        return ""
+    place = f"{error['part']}: " if error.get("part") else ""
+    return f"{place}{error['message']}"
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act on are one line and exit code 1."""
+    try:
+        app()
+    except (MillraceError, ValidationError) as error:
+        Console(stderr=True).print(f"[red]millrace:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

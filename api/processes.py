@@ -1,0 +1,57 @@
+"""What `millrace worker` and `millrace api` run."""
+
+import signal
+from collections.abc import Sequence
+
+import anyio
+import uvicorn
+from anyio.abc import TaskStatus
+
+from api.app import create_app
+from pipeline import telemetry
+from pipeline.errors import MillraceError
+from pipeline.settings import ApiSettings, StoreSettings, WorkerSettings
+from pipeline.stage import Pipeline
+from pipeline.store import Store
+from pipeline.worker import Worker
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_STOP_SECONDS = 5
+
+
+async def run_worker(
+    pipelines: Sequence[Pipeline], settings: WorkerSettings, stages: Sequence[str] | None, name: str | None
+) -> None:
+    """Work until SIGTERM or SIGINT: the first one is a soft stop, a second one immediate."""
+    telemetry.configure("millrace-worker")
+    async with Store(StoreSettings()) as store:
+        worker = Worker(store, pipelines, settings, stages=stages, name=name)
+        async with anyio.create_task_group() as group:
+            await group.start(_stop_on_signal, worker)
+            await worker.run()
+            group.cancel_scope.cancel()
+
+
+async def _stop_on_signal(worker: Worker, *, task_status: TaskStatus[None]) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        again = False
+        async for _ in signals:
+            worker.stop(now=again)
+            again = True
+
+
+def run_api(pipelines: Sequence[Pipeline], host: str, port: int, *, unprotected: bool) -> None:
+    """Serve HTTP until SIGTERM or SIGINT.
+
+    Raises:
+        MillraceError: the address can be reached from outside, and that was not allowed explicitly.
+    """
+    if host not in LOOPBACK and not unprotected:
+        raise MillraceError(
+            f"{host} can be reached from other machines, and this API asks nobody for a key. Bind 127.0.0.1 "
+            "and put a proxy that authenticates before it, or pass --unprotected if the network is trusted."
+        )
+    telemetry.configure("millrace-api")
+    app = create_app(pipelines, settings=ApiSettings())
+    uvicorn.run(app, host=host, port=port, log_config=None, timeout_graceful_shutdown=_STOP_SECONDS)

@@ -1,0 +1,289 @@
+"""The REST routes."""
+
+import json
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+import anyio
+from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from api.events import Watch
+from api.health import ListenerView, WorkerView, listener_views, worker_views
+from api.problems import RESPONSES, BadRequest
+from api.seals import Seals
+from api.uploads import Upload
+from pipeline.client import Client
+from pipeline.errors import NotFound, SubmissionError
+from pipeline.feed import Feed
+from pipeline.model import PRIORITY_RANGE, JobState, is_job_id
+from pipeline.settings import ApiSettings
+from pipeline.stage import Pipeline
+from pipeline.store import Store
+from pipeline.store.documents import StoredFile
+from pipeline.views import JobView
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes work with; `request.app.state.services`."""
+
+    store: Store
+    feed: Feed
+    seals: Seals
+    settings: ApiSettings
+    pipelines: dict[str, Pipeline]
+
+
+def services(request: Request) -> Services:
+    """Return the application's services."""
+    found: Services = request.app.state.services
+    return found
+
+
+def client(request: Request) -> Client:
+    """Return the caller's tenant's client."""
+    return Client(services(request).store)
+
+
+def job_id(id: str) -> str:  # noqa: A002 -- the path's own name
+    """Check a job id of the path, before it is looked up."""
+    if not is_job_id(id):
+        raise NotFound(f"there is no job {id[:80]}")
+    return id
+
+
+AService = Annotated[Services, Depends(services)]
+AClient = Annotated[Client, Depends(client)]
+AJobId = Annotated[str, Depends(job_id)]
+
+router = APIRouter(prefix="/v1", responses=RESPONSES)
+
+
+class JobPage(BaseModel):
+    """Some jobs, newest first."""
+
+    jobs: list[JobView]
+    next: str | None
+    """Give it as `before` for the page after this one."""
+
+
+class Submission(BaseModel):
+    """The form fields of a submission, beside the document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pipeline: str = Field(default="documents", max_length=40)
+    params: dict[str, dict[str, Any]] = {}
+    """By stage, as JSON."""
+    priority: int = Field(default=0, ge=PRIORITY_RANGE[0], le=PRIORITY_RANGE[1])
+    run_at: datetime | None = None
+    metadata: dict[str, Any] = {}
+    """As JSON."""
+
+    @field_validator("params", "metadata", mode="before")
+    @classmethod
+    def _from_json(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) else value
+
+    @field_validator("run_at")
+    @classmethod
+    def _with_zone(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("needs a time zone, such as 2030-01-31T08:00:00Z")
+        return value
+
+
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary", "description": "The document."},
+                        "pipeline": {"type": "string", "default": "documents"},
+                        "params": {"type": "string", "description": 'JSON, by stage: {"ocr": {"dpi": 300}}'},
+                        "priority": {"type": "integer", "minimum": -10, "maximum": 10, "default": 0},
+                        "run_at": {"type": "string", "format": "date-time"},
+                        "metadata": {"type": "string", "description": "A JSON object of your own."},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/jobs", status_code=status.HTTP_202_ACCEPTED, openapi_extra=_FORM)
+async def submit(
+    request: Request,
+    response: Response,
+    service: AService,
+    client: AClient,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> JobView:
+    """Submit a document. When this answers 202 the job is durable."""
+    with anyio.fail_after(service.settings.upload_timeout.total_seconds()):
+        async with _received(Upload(request), client, service.settings.max_upload) as (stored, name, fields):
+            options = await _checked(fields, service, client)
+            job, _ = await client.submit(
+                stored, name, options.pop("pipeline"), idempotency_key=idempotency_key, **options
+            )
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return job
+
+
+@asynccontextmanager
+async def _received(
+    upload: Upload, client: Client, max_file: int
+) -> AsyncIterator[tuple[StoredFile, str, dict[str, str]]]:
+    """Receive a form: its document stored, its other fields. On errors the document is discarded."""
+    stored: StoredFile | None = None
+    name, fields = "", {}
+    try:
+        async for part in upload.parts():
+            if part.filename is None:
+                fields[part.name] = await part.text()
+            elif stored is not None or part.name != "file":
+                raise BadRequest("send one document, in the form field `file`")
+            else:
+                name = part.filename
+                stored = await client.upload(part.content(max_file), name)
+        if stored is None:
+            raise BadRequest("there is no document: send it in the form field `file`")
+        if stored.size == 0:
+            raise SubmissionError("the document is empty: it has no bytes")
+        yield stored, name, fields
+    except BaseException:
+        if stored is not None:
+            with anyio.move_on_after(5, shield=True):
+                await client.discard(stored)
+        raise
+
+
+async def _checked(fields: dict[str, str], service: Services, client: Client) -> dict[str, Any]:
+    """Check a submission's fields, its pipeline, and the params of its stages."""
+    try:
+        submission = Submission.model_validate(fields)
+    except (ValidationError, ValueError) as error:
+        raise SubmissionError(f"the form is not valid: {error}") from error
+    known = set(await client.stage_names()) | set(service.pipelines)
+    if submission.pipeline not in known:
+        raise SubmissionError(
+            f"no worker knows the pipeline {submission.pipeline!r}; there are: {', '.join(sorted(known))}"
+        )
+    pipeline = service.pipelines.get(submission.pipeline)
+    if pipeline is not None:
+        _check_params(pipeline, submission.params)
+    return dict(submission)
+
+
+def _check_params(pipeline: Pipeline, params: dict[str, dict[str, Any]]) -> None:
+    for name, given in params.items():
+        try:
+            pipeline[name].params.model_validate(given)
+        except KeyError as error:
+            raise SubmissionError(
+                f"pipeline {pipeline.name!r} has no stage {name!r} to give params to"
+            ) from error
+        except ValidationError as error:
+            raise SubmissionError(f"the params of stage {name!r} are not valid: {error}") from error
+
+
+@router.get("/jobs")
+async def list_jobs(
+    client: AClient,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[str | None, Query(max_length=128)] = None,
+    state: JobState | None = None,
+) -> JobPage:
+    """List jobs, newest first."""
+    jobs = await client.jobs(limit=limit, before=before, state=state)
+    return JobPage(jobs=jobs, next=jobs[-1].id if len(jobs) == limit else None)
+
+
+@router.get("/jobs/{id}")
+async def get_job(job: AJobId, client: AClient) -> JobView:
+    """Return one job with its stages."""
+    return await client.get(job)
+
+
+@router.post("/jobs/{id}/cancel")
+async def cancel(job: AJobId, client: AClient) -> JobView:
+    """Cancel a job that has not ended."""
+    return await client.cancel(job)
+
+
+@router.post("/jobs/{id}/retry")
+async def retry(job: AJobId, client: AClient) -> JobView:
+    """Try a failed job's failed stage again; its finished parts are kept."""
+    return await client.retry(job)
+
+
+@router.get("/jobs/{id}/outputs/{stage}")
+async def get_output(job: AJobId, stage: str, client: AClient) -> dict[str, Any]:
+    """Return what a stage wrote."""
+    return await client.output(job, stage)
+
+
+async def _watch(request: Request, job: str | None) -> AsyncIterator[ServerSentEvent]:
+    service = services(request)
+    watch = Watch(
+        service.feed, service.seals, client(request), service.settings.heartbeat.total_seconds(), job
+    )
+    return watch.events(request.headers.get("last-event-id"))
+
+
+async def watch_job(request: Request, job: AJobId) -> AsyncIterator[ServerSentEvent]:
+    """Check a watcher's request before the response begins, so that errors are problems."""
+    service = services(request)
+    last = request.headers.get("last-event-id")
+    if last:
+        service.seals.open(last)
+    await client(request).get(job)
+    return await _watch(request, job)
+
+
+async def watch_all(request: Request) -> AsyncIterator[ServerSentEvent]:
+    """Check a watcher's request before the response begins."""
+    last = request.headers.get("last-event-id")
+    if last:
+        services(request).seals.open(last)
+    return await _watch(request, None)
+
+
+@router.get("/jobs/{id}/events", response_class=EventSourceResponse)
+async def job_events(
+    events: Annotated[AsyncIterator[ServerSentEvent], Depends(watch_job)],
+) -> AsyncIterable[ServerSentEvent]:
+    """Watch one job: `job`, `stage`, `state` events, then `end`. Honours `Last-Event-ID`."""
+    async for event in events:
+        yield event
+
+
+@router.get("/events", response_class=EventSourceResponse)
+async def all_events(
+    events: Annotated[AsyncIterator[ServerSentEvent], Depends(watch_all)],
+) -> AsyncIterable[ServerSentEvent]:
+    """Watch all jobs. Subscribe first, then read `/v1/jobs`, then apply what comes."""
+    async for event in events:
+        yield event
+
+
+@router.get("/listeners")
+async def listeners(service: AService) -> list[ListenerView]:
+    """Return every listener role: where it is, how far behind, its open gap, its last resume."""
+    return await listener_views(service.store)
+
+
+@router.get("/workers")
+async def workers(service: AService) -> list[WorkerView]:
+    """Return every registered worker."""
+    return await worker_views(service.store)

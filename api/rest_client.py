@@ -1,0 +1,86 @@
+"""The command line's view of the REST API: submit, watch, look, act."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from httpx_sse import ServerSentEvent, SSEError, connect_sse
+
+from pipeline.errors import MillraceError, StoreUnavailable
+
+Json = dict[str, Any]
+
+
+class RestClient:
+    """A client of one API, blocking: one command does one thing."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self._url, timeout=httpx.Timeout(30, read=60), trust_env=False)
+
+    def submit(self, path: Path, fields: Mapping[str, str], idempotency_key: str | None = None) -> Any:
+        """Submit a file; the body is streamed."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        with path.open("rb") as file:
+            return self._json(
+                "POST", "/v1/jobs", files={"file": (path.name, file)}, data=dict(fields), headers=headers
+            )
+
+    def get(self, path: str, **query: str | int) -> Any:
+        """Return what a GET answers."""
+        return self._json("GET", path, params=query)
+
+    def post(self, path: str) -> Any:
+        """Return what a POST without body answers."""
+        return self._json("POST", path)
+
+    def events(self, path: str) -> Iterator[tuple[str, Json]]:
+        """Yield the events of a stream until it ends, coming back by the last id when the line breaks.
+
+        Raises:
+            StoreUnavailable: the API did not come back within ten tries.
+        """
+        last, failures = "", 0
+        while failures < 10:
+            try:
+                with self._stream(path, last) as events:
+                    for event in events:
+                        last, failures = event.id or last, 0
+                        yield event.event, json.loads(event.data or "{}")
+                        if event.event == "end":
+                            return
+            except (httpx.TransportError, SSEError):
+                failures += 1
+        raise StoreUnavailable(f"{self._url} does not answer any more")
+
+    @contextmanager
+    def _stream(self, path: str, last: str) -> Iterator[Iterator[ServerSentEvent]]:
+        headers = {"Last-Event-ID": last} if last else {}
+        with connect_sse(self._http, "GET", path, headers=headers) as source:
+            if source.response.is_error:
+                source.response.read()
+                raise _error(source.response)
+            yield source.iter_sse()
+
+    def _json(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise StoreUnavailable(
+                f"no API answers at {self._url} ({error}): "
+                "start one with `millrace up`, or name yours with --url"
+            ) from error
+        if response.is_error:
+            raise _error(response)
+        return response.json()
+
+
+def _error(response: httpx.Response) -> MillraceError:
+    try:
+        detail = response.json().get("detail", response.text)
+    except ValueError:
+        detail = response.text
+    return MillraceError(f"{response.status_code}: {detail}")

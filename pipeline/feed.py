@@ -1,0 +1,130 @@
+"""What watchers see: one change stream in this process, handed to any number of subscribers.
+
+A watcher misses nothing: it subscribes, reads what is, and gets every change from then on; or it comes
+back with the position of the last event it saw, and what lies between is replayed.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from pipeline.errors import HistoryLost, StoreError
+from pipeline.patience import pauses
+from pipeline.store.changes import FEED, MAX_AWAIT, Changes, Event, Stream
+
+_log = logging.getLogger("millrace.feed")
+
+BUFFER = 4096
+"""Events that a subscriber may lag behind. One that lags more is cut off, and comes back by position."""
+
+Wanted = Callable[[Event], bool]
+
+
+class Subscription:
+    """Events from `position` on, for one watcher."""
+
+    def __init__(self, position: str, wanted: Wanted) -> None:
+        self.position = position
+        self.wanted = wanted
+        self.sending: MemoryObjectSendStream[Event]
+        self.events: MemoryObjectReceiveStream[Event]
+        self.sending, self.events = anyio.create_memory_object_stream[Event](BUFFER)
+
+
+class Feed:
+    """The process's stream of everything that people may watch. `run` it in a task group."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._subscriptions: set[Subscription] = set()
+        self._position = ""
+        self._opened = anyio.Event()
+        self._heard = float("-inf")
+
+    @property
+    def healthy(self) -> bool:
+        """True while the stream answers."""
+        return anyio.current_time() - self._heard < 2 * MAX_AWAIT.total_seconds()
+
+    @property
+    def position(self) -> str:
+        """Up to where everything was handed out."""
+        return self._position
+
+    async def run(self) -> None:
+        """Read until cancelled; whatever ends the stream, it is opened again where it was."""
+        while True:
+            async for _ in pauses():
+                try:
+                    async with self._changes.open(FEED, after=self._position or None) as stream:
+                        await self._read(stream)
+                except HistoryLost as error:
+                    _log.warning("watchers have to start afresh: %s", error)
+                    self._position = ""
+                    self._cut_off()
+                except StoreError as error:
+                    _log.warning("the feed opens its stream again: %s", error)
+                    if self.healthy:
+                        self._heard = float("-inf")
+                        break
+
+    @contextmanager
+    def subscribe(self, wanted: Wanted) -> Iterator[Subscription]:
+        """Subscribe to the events after `position` that are wanted."""
+        subscription = Subscription(self._position, wanted)
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+            subscription.sending.close()
+            subscription.events.close()
+
+    async def opened(self) -> None:
+        """Wait until there is a position to start from."""
+        await self._opened.wait()
+
+    async def replay(self, after: str, subscription: Subscription) -> AsyncIterator[Event]:
+        """Yield what a watcher missed between its position and its subscription's.
+
+        Raises:
+            HistoryLost: that is too long ago; read what is, instead.
+        """
+        if after >= subscription.position:
+            return
+        async with self._changes.open(FEED, after=after) as stream:
+            while stream.token < subscription.position:
+                event = await stream.read()
+                if event is not None and event.token > subscription.position:
+                    return
+                if event is not None and subscription.wanted(event):
+                    yield event
+
+    async def _read(self, stream: Stream) -> None:
+        self._advance(stream.token)
+        while True:
+            event = await stream.read()
+            if event is not None:
+                self._publish(event)
+            self._advance(event.token if event else stream.token)
+
+    def _advance(self, token: str) -> None:
+        self._heard = anyio.current_time()
+        if token:
+            self._position = token
+            self._opened.set()
+
+    def _publish(self, event: Event) -> None:
+        for subscription in self._subscriptions:
+            if subscription.wanted(event):
+                try:
+                    subscription.sending.send_nowait(event)
+                except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    subscription.sending.close()
+
+    def _cut_off(self) -> None:
+        for subscription in self._subscriptions:
+            subscription.sending.close()
