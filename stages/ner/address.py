@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from stages.ner.gazetteer import countries, ordinary_words
+from stages.ner.gazetteer import countries, ordinary_words, streets
 from stages.ner.span import Span
 from stages.ner.words import UPPER
 
@@ -96,12 +96,11 @@ def _plausible(street: str, town: str) -> bool:
 
 def _on_its_own(text: str, tail: re.Match[str]) -> bool:
     """Return whether nothing else is on the line: `10115 Berlin` is a place, `10000 Units of` is not."""
-    before = text[text.rfind("\n", 0, tail.start()) + 1 : tail.start()]
-    return (
-        not before.strip()
-        and len(tail[0].split()[0]) > 4
-        and _LINE_AROUND.match(text, tail.end()) is not None
-    )
+    if (tail["town"] or tail["town3"]).split()[-1] in streets():
+        return False
+    before = text[max(0, tail.start() - _LONGEST_HEAD) : tail.start()].rpartition("\n")[2]
+    alone = not before.strip() and _LINE_AROUND.match(text, tail.end()) is not None
+    return alone and len(tail[0].split()[0]) > len("2026")
 
 
 @cache

@@ -53,11 +53,11 @@ _GENERIC = frozenset(
 def find(text: str) -> Iterator[Span]:
     """Yield organisations with their legal form; normalised to single spaces."""
     for form in _FORM.finditer(text):
-        start = _start(text, form.start())
+        start = _start(text, form.start(), comma=True)
         if start < form.start() and not (form[0] in _WEAK_FORMS and text[start : form.start()].isupper()):
             yield _span(text, start, form.end(), 0.93)
     for noun in _NOUN.finditer(text):
-        start = _start(text, noun.start())
+        start = _start(text, noun.start(), comma=False)
         if text[start : noun.start()].strip() not in _GENERIC | {""}:
             yield _span(text, _with_article(text, start, noun.end()), noun.end(), 0.7)
     for match in _OF.finditer(text):
@@ -75,18 +75,21 @@ def _span(text: str, start: int, end: int, score: float) -> Span:
     return Span("ORG", start, end, score, " ".join(text[start:end].split()))
 
 
-def _start(text: str, end: int) -> int:
-    """Return where the capitalised words before `end` begin; `end` itself when there are none."""
+def _start(text: str, end: int, *, comma: bool) -> int:
+    """Return where the capitalised words before `end` begin; `end` itself when there are none.
+
+    `comma` says that the last of them may have one, as in `Acme, Inc.`; anywhere else a comma parts.
+    """
     start, candidate = end, end
     for _ in range(_MOST_WORDS):
         before = _BEFORE.search(text, max(0, candidate - _LONGEST_WORD), candidate)
         if before is None or ("\n" in before[2] and _ended_on_purpose(text, before, candidate == end)):
             break
         word = before[1]
-        if word in _JOINING or word.rstrip(",") in _INSIDE:
+        if (word in _JOINING and (candidate < end or word in "&+")) or word.rstrip(",") in _INSIDE:
             candidate = before.start()
             continue
-        if not _belongs(word, last=candidate == end):
+        if not _belongs(word, comma=comma and candidate == end):
             break
         candidate = before.start() + (not (word[0].isalnum() or word[0] in "&+"))
         start = candidate if word not in "&+" else start
@@ -95,11 +98,10 @@ def _start(text: str, end: int) -> int:
     return start
 
 
-def _belongs(word: str, *, last: bool) -> bool:
-    if not _PART.fullmatch(word) or word.rstrip(".,").isdigit():
+def _belongs(word: str, *, comma: bool) -> bool:
+    if not _PART.fullmatch(word) or not any(each.isalpha() for each in word):
         return False
-    # `Acme, Inc.` has a comma before the form; anywhere else a comma ends what came before.
-    if word.endswith(",") and not last:
+    if word.endswith(",") and not comma:
         return False
     if word.endswith(".") and len(word) > 4:
         return False

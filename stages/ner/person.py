@@ -108,4 +108,7 @@ def _name(text: str, start: int, end: int, score: float, *, alone: bool) -> Span
     one = len(kept) == 1 and "." not in name
     if name in places() or (one and not alone and name not in given_names()):
         return None
+    # In capitals anything may follow a label: `AUTHOR OR CONTRIBUTORS BE LIABLE`.
+    if name.isupper() and not one and text[slice(*kept[0])].capitalize() not in given_names():
+        return None
     return Span("PERSON", start, kept[-1][1], score, " ".join(name.split()))

@@ -27,7 +27,7 @@ _MARKED = (
     rf"(?:(?:{_KINDS})(?:['\u2019]s)?{_GAP}-?{_NUMBER}|(?:{_COMPOUNDS})-?{_GAP}(?:nummer|nr(?!\w)\.?)"
     rf"|{_REFERENCE}(?:{_GAP}{_NUMBER})?|{_GERMAN})"
 )
-_BREAK = r"(?: is| ist| lautet| est)?[ \t]{0,3}[:.]?(?:[ \t]{0,3}|[ ]?\n[ \t]{0,8})"
+_BREAK = r"(?:\s(?:is|ist|lautet|est))?[ \t]{0,3}[:.]?(?:[ \t]{0,3}|[ ]?\n[ \t]{0,8})"
 _PLAIN = r"[A-Za-z0-9](?:[A-Za-z0-9]|[./_\u2013-](?=[A-Za-z0-9])){0,39}+"
 _VALUE = rf"(?P<value>(?:[A-Z]{{1,5}} (?=\d))?(?=[A-Za-z0-9./_\u2013-]{{0,39}}\d){_PLAIN})(?![\w@])"
 

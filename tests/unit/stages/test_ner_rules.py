@@ -319,6 +319,8 @@ def test_organisation(text, names):
         "our Data Centre",
         "a working group",
         "5 kg AG",
+        "2011-2012, Centre",
+        "Authors and Group",
     ],
 )
 def test_no_organisation(text):
@@ -351,6 +353,7 @@ def test_person(text, names):
         "The Managing Director agreed",
         "Mark the box. Will it?",
         "Signed by: the parties",
+        "THE AUTHOR OR HOLDER BE",
         "Anna",
     ],
 )
@@ -372,7 +375,8 @@ def test_place(text, places):
 
 
 @pytest.mark.parametrize(
-    "text", ["Berlin Packaging", "Jack London", "london", "paris@acme.example", "Parisian"]
+    "text",
+    ["Berlin Packaging", "Jack London", "london", "paris@acme.example", "18720 Oxnard Street\n", "Parisian"],
 )
 def test_no_place(text):
     assert found("LOC", text) == []
