@@ -38,18 +38,22 @@ FLAGS = [
 FINISHED_MS = 90_000
 """The first page that is recognised in a worker's life loads the recogniser's models."""
 
-# Runs before the page's own code: keeps what the browser blocked, and every state that a bar showed.
+# Runs before the page's own code: keeps what the browser blocked, and every state and text of a bar.
 _OBSERVER = """
 globalThis.blocked = [];
 globalThis.shown = [];
+globalThis.said = [];
 addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => {
   blocked.push(`${violatedDirective} ${blockedURI}`);
 });
 new MutationObserver((changes) => {
-  for (const { target } of changes) {
-    if (target.dataset.stage) shown.push(`${target.dataset.stage} ${target.dataset.state}`);
+  for (const { type, target } of changes) {
+    if (type === "childList" && target.className === "bar-text") said.push(target.textContent);
+    if (type === "attributes" && target.dataset.stage) {
+      shown.push(`${target.dataset.stage} ${target.dataset.state}`);
+    }
   }
-}).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-state"] });
+}).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-state"] });
 """
 
 
@@ -91,6 +95,8 @@ class Visit:
     async def check_clean(self) -> None:
         """Fail when the page was loaded again, or the browser had anything to complain about."""
         assert await self.page.evaluate("blocked") == []
+        said = await self.page.evaluate("said")
+        assert [text for text in said if "NaN" in text or "undefined" in text] == []
         assert self.complaints == []
         assert self.loads == 1
 

@@ -11,6 +11,8 @@ const NOT_REACHED = {
   error: null,
 };
 
+const UNKNOWN_PROGRESS = { done: 0, total: null, unit: "part" };
+
 const UNFINISHED = new Set(["submitted", "running"]);
 
 /** Tell whether a job still goes on. */
@@ -98,9 +100,11 @@ function withState(job, { stages = job.stages.map((stage) => stage.name), ...cha
   return { ...job, ...changes, stages: stages.map((name) => stageOf(job, name)) };
 }
 
-/** Return the job after a change of one of its stages. */
+/** Return the job after a change of one of its stages; of its progress, too, only what changed is told. */
 function withStage(job, changes) {
-  const changed = { ...stageOf(job, changes.name), ...changes };
+  const before = stageOf(job, changes.name);
+  const changed = { ...before, ...changes };
+  if (changes.progress) changed.progress = { ...UNKNOWN_PROGRESS, ...before.progress, ...changes.progress };
   const there = job.stages.some((stage) => stage.name === changes.name);
   const stages = job.stages.map((stage) => (stage.name === changes.name ? changed : stage));
   return { ...job, stages: there ? stages : [...stages, changed] };
