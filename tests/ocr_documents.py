@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 from reportlab.lib.utils import ImageReader
@@ -20,9 +21,9 @@ SENTENCES = (
 TEXT = " ".join(SENTENCES)
 
 
-def draw_pdf(path: Path, *pages: Callable[[Canvas], None], **options: object) -> Path:
+def draw_pdf(path: Path, *pages: Callable[[Canvas], None], password: str | None = None) -> Path:
     """Write a PDF of one page for each function that draws on it."""
-    canvas = Canvas(str(path), pagesize=PAGE, invariant=1, **options)
+    canvas = Canvas(str(path), pagesize=PAGE, invariant=1, encrypt=password)
     for draw in pages:
         draw(canvas)
         canvas.showPage()
@@ -30,7 +31,7 @@ def draw_pdf(path: Path, *pages: Callable[[Canvas], None], **options: object) ->
     return path
 
 
-def write_lines(canvas: Canvas, lines: tuple[str, ...], *, size: float = 12, mode: int = 0) -> None:
+def write_lines(canvas: Canvas, lines: tuple[str, ...], *, size: float = 12, mode: Literal[0, 3] = 0) -> None:
     """Write lines from the top left; mode 3 is invisible."""
     text = canvas.beginText(30, PAGE[1] - 40)
     text.setFont("Helvetica", size)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reportlab.pdfgen.canvas import Canvas
@@ -45,7 +46,7 @@ def read(path: Path, *, force_ocr: bool = False) -> Page:
         ({"visible": 290, "invisible": 10}, Painted(images=1), "text-layer"),
     ],
 )
-def test_bounds_of_the_rules(changes: dict[str, int], painted: Painted, source: str) -> None:
+def test_bounds_of_the_rules(changes: dict[str, Any], painted: Painted, source: str) -> None:
     assert choose(dataclasses.replace(GOOD, **changes), painted) == source
 
 

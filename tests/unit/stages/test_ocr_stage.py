@@ -124,8 +124,13 @@ def test_params_out_of_bounds(params: dict[str, Any]) -> None:
 def test_missing_engine_names_the_command_that_installs_it(tmp_path: Path) -> None:
     path = draw_pdf(tmp_path / "a.pdf", lambda canvas: write_lines(canvas, SENTENCES))
     # None is what Python itself keeps for a module that must not be found.
-    code = "import sys; sys.modules['pypdfium2'] = None; from stages.ocr.reader import inspect; inspect(sys.argv[1])"
-    failed = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
+    code = (
+        "import sys; sys.modules['pypdfium2'] = None\n"
+        "from stages.ocr.reader import inspect; inspect(sys.argv[1])"
+    )
+    failed = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+    )
     message = failed.stderr.splitlines()[-1]
     assert message.startswith("pipeline.errors.PermanentError: the OCR stage needs pypdfium2")
     assert message.endswith("run `pip install 'millrace[engines]'`")
