@@ -17,8 +17,9 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 @pytest.fixture(scope="session")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     folder = tmp_path_factory.mktemp("mongod")
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(embedded_mongod(folder)) as running:
-        yield running
+    with start_blocking_portal() as portal:
+        with portal.wrap_async_context_manager(embedded_mongod(folder)) as running:
+            yield running
 
 
 @pytest.fixture

@@ -1,0 +1,88 @@
+"""What many tests need: small pipelines, running workers, and waiting for a job by its change events."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from pydantic import BaseModel
+
+from pipeline import Document, Pipeline, StageContext, stage
+from pipeline.client import Client
+from pipeline.settings import WorkerSettings
+from pipeline.stage import Stage
+from pipeline.store import Store
+from pipeline.store.changes import FEED
+from pipeline.views import JobView
+from pipeline.worker import Worker
+
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+class Text(BaseModel):
+    text: str
+
+
+class Count(BaseModel):
+    words: int
+
+
+@stage(name="read")
+async def read(document: Document, context: StageContext) -> Text:
+    return Text(text=(await document.read()).decode())
+
+
+@stage(name="count")
+def count(text: Text, context: StageContext) -> Count:
+    return Count(words=len(text.text.split()))
+
+
+COUNTING = Pipeline("counting", [read, count])
+
+
+def pipeline_of(*stages: Stage, name: str = "test") -> Pipeline:
+    return Pipeline(name, stages)
+
+
+async def pieces(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def submit(client: Client, pipeline: str, content: bytes = b"one two three", **options: Any) -> JobView:
+    stored = await client.upload(pieces(content), "a.txt")
+    job, _ = await client.submit(stored, "a.txt", pipeline, **options)
+    return job
+
+
+async def until(
+    store: Store, job: str, states: tuple[str, ...] = FINAL, *, stage: str | None = None
+) -> JobView:
+    """Wait, by change events, until a job (or a stage of it) is in one of these states."""
+    client = Client(store)
+    with anyio.fail_after(60):
+        async with store.changes.open(FEED) as stream:
+            while True:
+                view = await client.get(job)
+                now = (
+                    view.state
+                    if stage is None
+                    else {each.name: each.state for each in view.stages}.get(stage)
+                )
+                if now in states:
+                    return view
+                await stream.read()
+    raise AssertionError("not reached")
+
+
+@asynccontextmanager
+async def running(
+    store: Store, pipeline: Pipeline, settings: WorkerSettings | None = None, **options: Any
+) -> AsyncIterator[Worker]:
+    """A worker in this process, soft-stopped at the end of the block."""
+    worker = Worker(store, [pipeline], settings or WorkerSettings(), **options)
+    async with anyio.create_task_group() as group:
+        await group.start(worker.run)
+        try:
+            yield worker
+        finally:
+            worker.stop(now=True)
