@@ -44,7 +44,7 @@ class FaultServer:
 
     async def wait_until_closed(self) -> None:
         """Return when the client has closed every connection; TimeoutError when it keeps one."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             async with self._closed:
                 while self.connections:
                     await self._closed.wait()

@@ -63,6 +63,5 @@ def _check(completion: Completion) -> tuple[Answer | None, str]:
 
 
 def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    # The parser's message of a JSON error quotes nothing, the place of an unknown key could.
     where = ".".join(str(step) for step in place) or "the answer"
     return f"{where}: {'it is not a JSON object' if kind == 'json_invalid' else message}"

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import anyio
 import pytest
+from anyio.abc import SocketStream
 
 from pipeline import PermanentError, TemporaryError, run_stage
 from pipeline.errors import PartError
@@ -45,7 +47,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
         params: LlmParams | None = None,
         **settings: str,
     ) -> LlmOutput:
-        values = {"base_url": server.base_url, "model": "m", "api_key": KEY, "timeout": "5", **settings}
+        values = {"base_url": server.base_url, "model": "m", "api_key": KEY, "timeout": "30", **settings}
         for name, value in values.items():
             monkeypatch.setenv(f"MILLRACE_LLM_{name.upper()}", value)
         file = tmp_path / "a.txt"
@@ -134,8 +136,22 @@ async def test_faults_are_typed_and_leak_nothing(
 @pytest.mark.parametrize("answer", [hangs, trickles])
 async def test_an_answer_that_does_not_end_is_given_up_in_time(read: Read, answer: Say) -> None:
     async with fault_server(answer) as server:
-        with pytest.raises(TemporaryError, match="MILLRACE_LLM_TIMEOUT"):
+        with anyio.fail_after(4), pytest.raises(TemporaryError, match="MILLRACE_LLM_TIMEOUT"):
             await read(server, timeout="0.3")
+        await server.wait_until_closed()
+
+
+async def test_a_cancelled_attempt_leaves_no_connection(read: Read) -> None:
+    scope = anyio.CancelScope()
+
+    async def cancels(stream: SocketStream) -> None:
+        scope.cancel()
+        await hangs(stream)
+
+    async with fault_server(cancels) as server:
+        with scope:
+            await read(server)
+        assert scope.cancelled_caught
         await server.wait_until_closed()
 
 
@@ -236,12 +252,12 @@ async def test_parameters_that_a_model_refuses_are_left_out(read: Read) -> None:
 
 
 async def test_a_long_document_is_read_in_chunks_and_resumed(read: Read) -> None:
-    pages = [f"Page {number}. " + "Total  EUR\n5.00 and more words. " * 20 for number in range(1, 4)]
+    pages = [f"Page {number}. " + "Total  EUR\n5.00 and more words. " * 12 for number in range(1, 5)]
     services = MemoryServices(Path(), {})
     answers = (says(ANSWER), error(500))
     async with fault_server(*answers) as server:
         with pytest.raises(PartError, match="chunk 2") as caught:
-            await read(server, *pages, services=services, max_characters="700", concurrency="1")
+            await read(server, *pages, services=services, max_characters="500", concurrency="1")
         await server.wait_until_closed()
     assert isinstance(caught.value.__cause__, TemporaryError)
     async with fault_server(says(ANSWER)) as server:
@@ -249,11 +265,13 @@ async def test_a_long_document_is_read_in_chunks_and_resumed(read: Read) -> None
         output = await read(server, *pages, services=services, max_characters="50000")
         await server.wait_until_closed()
     asked = [request.body["messages"][1]["content"] for request in server.requests]
-    assert len(asked) == 3
+    # Four answers are more than a request of the first limit holds: two merges.
+    assert len(asked) == 5
     assert "[page 2]" in asked[0]
     assert "[page 3]" in asked[1]
-    assert asked[2].count('"quote":"Total EUR 5.00"') == 3
-    assert output.usage.total_tokens == 12 * 4
+    assert "[page 4]" in asked[2]
+    assert [asked[at].count('"quote":"Total EUR 5.00"') for at in (3, 4)] == [3, 2]
+    assert output.usage.total_tokens == 12 * 6
     assert output.fields[0].grounded
 
 

@@ -1,7 +1,7 @@
 """What is sent to a model as schema, and what is taken from it as an answer."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
@@ -35,7 +35,7 @@ def test_the_schema_is_strict_and_bounded() -> None:
 
 
 def test_the_types_are_those_of_the_output() -> None:
-    assert LlmOutput.model_fields["type"].annotation == DocumentType
+    assert get_args(LlmOutput.model_fields["type"].annotation) == get_args(DocumentType)
     assert set(EXPECTED_FIELDS) == set(ANSWER_SCHEMA["properties"]["type"]["enum"])
 
 

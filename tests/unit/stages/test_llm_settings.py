@@ -53,7 +53,10 @@ def test_a_wrong_variable_is_named_and_not_repeated(
     with pytest.raises(PermanentError, match=f"MILLRACE_LLM_{name}: ") as caught:
         LlmSettings.read()
     assert "canary" not in str(caught.value)
-    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is None
+    with pytest.raises(ValidationError) as original:
+        LlmSettings()
+    assert "canary" not in str(original.value)
 
 
 def test_the_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
