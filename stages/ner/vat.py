@@ -5,25 +5,25 @@ from collections.abc import Callable, Iterator, Sequence
 
 from stages.ner.span import Span
 
-# 9 is a digit, A a letter, X either; the longest first.
+# 9 is a digit, @ a letter, * either, a letter itself; the longest first.
 FORMATS: dict[str, tuple[str, ...]] = {
     "AT": ("U99999999",),
     "BE": ("9999999999",),
     "BG": ("9999999999", "999999999"),
     "CHE": ("999999999MWST", "999999999TVA", "999999999IVA", "999999999"),
-    "CY": ("99999999A",),
+    "CY": ("99999999@",),
     "CZ": ("9999999999", "999999999", "99999999"),
     "DE": ("999999999",),
     "DK": ("99999999",),
     "EE": ("999999999",),
     "EL": ("999999999",),
-    "ES": ("X9999999X",),
+    "ES": ("*9999999*",),
     "FI": ("99999999",),
-    "FR": ("XX999999999",),
+    "FR": ("**999999999",),
     "GB": ("999999999999", "999999999"),
     "HR": ("99999999999",),
     "HU": ("99999999",),
-    "IE": ("9999999AA", "9999999A", "9X99999A"),
+    "IE": ("9999999@@", "9999999@", "9*99999@"),
     "IT": ("99999999999",),
     "LT": ("999999999999", "999999999"),
     "LU": ("99999999",),
@@ -39,7 +39,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "SK": ("9999999999",),
     "XI": ("999999999999", "999999999"),
 }
-_CLASSES = {"9": "[0-9]", "A": "[A-Z]", "X": "[A-Z0-9]"}
+_CLASSES = {"9": "[0-9]", "@": "[A-Z]", "*": "[A-Z0-9]"}
 _LABEL = re.compile(
     r"(?:\bVAT|\bU\.?St\b|\bUSt\W?-?\W?Id|Umsatzsteuer|\bUID|\bMwSt|\bTVA|\bBTW|\bIVA|\bNIF\b|\bCIF\b|\bMoms|\bMVA|\bTax)"
     r"[^\n]{0,30}$",
@@ -48,17 +48,11 @@ _LABEL = re.compile(
 
 
 def _pattern() -> re.Pattern[str]:
+    gap = r"[ .\u00a0-]?"
     countries = []
     for country, formats in FORMATS.items():
-        # A letter that stands for itself is written so: `B` of the Netherlands, `MWST` of Switzerland.
-        bodies = "|".join(
-            r"[ .\u00a0-]?".join(
-                each if country in ("CHE", "NO", "NL", "AT") and each.isalpha() else _CLASSES[each]
-                for each in format_
-            )
-            for format_ in formats
-        )
-        countries.append(rf"{country}[ .\u00a0-]?(?:{bodies})")
+        bodies = "|".join(gap.join(_CLASSES.get(each, each) for each in format_) for format_ in formats)
+        countries.append(rf"{country}{gap}(?:{bodies})")
     return re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(countries)})(?![A-Za-z0-9]|-[0-9])")
 
 

@@ -4,7 +4,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stages.ner import location, part, repeats, rules
@@ -106,6 +106,7 @@ def test_any_text_gives_spans_that_fit_it(text):
     check(text, repeats.complete(text, spans))
 
 
+@example([Span("ADDRESS", 0, 10, 0.5), Span("LOC", 2, 6, 0.5), Span("LOC", 8, 14, 0.5)])
 @given(
     st.lists(
         st.builds(

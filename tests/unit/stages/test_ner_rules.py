@@ -62,6 +62,9 @@ def test_no_iban(text):
         ("PT 501964843", "PT501964843"),
         ("FI20774740", "FI20774740"),
         ("SI50223054", "SI50223054"),
+        ("TVA FR 40 303 265 045", "FR40303265045"),
+        ("VAT no. IE6388047V", "IE6388047V"),
+        ("NIF: ESA13585625", "ESA13585625"),
     ],
 )
 def test_vat_id(text, number):
@@ -201,6 +204,7 @@ def test_no_url(text):
         ("telephone 0161 496\n0145 or", "+441614960145"),
         ("(217) 555-0142", "+12175550142"),
         ("Tel:0341 9627 4410", "+4934196274410"),
+        ("Tel. 0341 962744", "+49341962744"),
     ],
 )
 def test_phone(text, number):
@@ -215,6 +219,7 @@ def test_a_labelled_phone_number_of_no_known_region_is_kept_as_it_is():
     "text",
     [
         "EAN 4006381333931",
+        "+1 555 010 0199",
         "batch 20251107883",
         "Invoice No. 0113 4960177",
         "0049-1234-5678-90AB",
