@@ -14,8 +14,9 @@ from PIL import Image, ImageOps
 
 from pipeline import PermanentError
 from stages.ocr.extra import recogniser_name
+from stages.ocr.orientation import as_shown, recognise_upright
 from stages.ocr.page_text import page_of
-from stages.ocr.recogniser import Pixels, recognise
+from stages.ocr.recogniser import Pixels
 from stages.ocr.settings import PageSettings
 from stages.ocr.source_file import SourceFile
 from stages.outputs import Page
@@ -68,7 +69,8 @@ def read_page(file: SourceFile, number: int, _settings: PageSettings) -> Page:
         _check_size(image)
         pixels = _pixels(image)
     height, width = pixels.shape[:2]
-    return page_of(number, recognise(pixels), (width, height), "ocr")
+    found = recognise_upright(pixels)
+    return as_shown(page_of(number, found.fragments, (width, height), "ocr"), found.turns)
 
 
 @lru_cache(maxsize=1)

@@ -11,10 +11,11 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
 from pipeline import PermanentError
-from stages.ocr.fragment import Fragment, uncovered
+from stages.ocr.fragment import uncovered
+from stages.ocr.orientation import Recognised, as_shown, recognise_upright
 from stages.ocr.page_source import SOME_IMAGE, PageSource, Painted, choose
 from stages.ocr.page_text import page_of
-from stages.ocr.recogniser import recognise
+from stages.ocr.recogniser import Pixels, recognise
 from stages.ocr.settings import PageSettings
 from stages.ocr.source_file import SourceFile
 from stages.ocr.text_layer import TextLayer, read_text_layer
@@ -55,25 +56,30 @@ def read_page(file: SourceFile, number: int, settings: PageSettings) -> Page:
         painted = _painted(page)
         layer = read_text_layer(page, with_invisible=painted.images > SOME_IMAGE)
         source: PageSource = "ocr" if settings.force_ocr else choose(layer, painted)
-        fragments = _fragments(page, layer, source, settings.dpi)
-    return page_of(number, fragments, page.get_size(), source)
+        found = _found(page, layer, source, settings.dpi)
+    return as_shown(page_of(number, found.fragments, page.get_size(), source), found.turns)
 
 
-def _fragments(page: pdfium.PdfPage, layer: TextLayer, source: PageSource, dpi: int) -> list[Fragment]:
+def _found(page: pdfium.PdfPage, layer: TextLayer, source: PageSource, dpi: int) -> Recognised:
+    """Return the page's text from its source, with boxes in points."""
     if source == "empty":
-        return []
+        return Recognised([])
+    if source not in ("ocr", "text-layer+ocr"):
+        return Recognised(list(layer.fragments))
+    pixels, scale = _rendered(page, dpi)
     if source == "ocr":
-        return _recognised(page, dpi)
-    if source == "text-layer+ocr":
-        return [*layer.fragments, *uncovered(_recognised(page, dpi), layer.fragments)]
-    return list(layer.fragments)
+        found = recognise_upright(pixels)
+        return Recognised([each.scaled(1 / scale) for each in found.fragments], found.turns)
+    beside = [each.scaled(1 / scale) for each in recognise(pixels)]
+    return Recognised([*layer.fragments, *uncovered(beside, layer.fragments)])
 
 
-def _recognised(page: pdfium.PdfPage, dpi: int) -> list[Fragment]:
+def _rendered(page: pdfium.PdfPage, dpi: int) -> tuple[Pixels, float]:
+    """Return the page's pixels and how many of them make a point."""
     width, height = page.get_size()
     scale = min(dpi / 72, math.sqrt(MAX_PIXELS / (width * height)))
     pixels = page.render(scale=scale, rev_byteorder=False).to_numpy()
-    return [fragment.scaled(1 / scale) for fragment in recognise(np.ascontiguousarray(pixels[:, :, :3]))]
+    return np.ascontiguousarray(pixels[:, :, :3]), scale
 
 
 @lru_cache(maxsize=1)

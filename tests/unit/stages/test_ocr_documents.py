@@ -175,3 +175,24 @@ def test_changed_file_at_the_same_path_is_read_anew(tmp_path: Path) -> None:
     first = read(str(path)).text
     draw_pdf(path, lambda canvas: write_lines(canvas, SENTENCES[1:2]))
     assert [first, read(str(path)).text] == list(SENTENCES[:2])
+
+
+@pytest.mark.parametrize(
+    ("turn", "size", "place"),
+    [
+        (Image.Transpose.ROTATE_90, (700, 960), (40, 910)),
+        (Image.Transpose.ROTATE_180, (960, 700), (910, 660)),
+        (Image.Transpose.ROTATE_270, (700, 960), (660, 50)),
+    ],
+)
+def test_scan_that_lies_on_its_side_or_head(
+    tmp_path: Path, turn: Image.Transpose, size: tuple[int, int], place: tuple[int, int]
+) -> None:
+    scan = picture_of(*SENTENCES[:3], size=(960, 700)).transpose(turn)
+    page = read(saved(tmp_path / "scan", encoded(scan, "PNG")))
+    assert page.text.split("\n") == list(SENTENCES[:3])
+    assert (page.width, page.height) == size
+    # The text begins 50 pixels from the left and 40 from the top of the scan before it was turned.
+    left, top, right, bottom = page.words[0].box
+    assert left - 12 <= place[0] <= right + 12
+    assert top - 12 <= place[1] <= bottom + 12
