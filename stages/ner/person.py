@@ -70,12 +70,15 @@ def find(text: str) -> Iterator[Span]:
             if span is not None:
                 yield span
     for run in _RUN.finditer(text):
-        yield from _known(text, *run.span())
+        start, end = run.span()
+        while start < end:
+            line = whole_lines(text, start, end)
+            yield from _known(text, start, line)
+            start = line + 1
 
 
 def _known(text: str, start: int, end: int) -> Iterator[Span]:
     """Yield the names in a run of capitalised words that begin with a known given name."""
-    end = whole_lines(text, start, end)
     places_ = words(text, start, end)
     index = 0
     while index < len(places_) - 1:

@@ -344,6 +344,7 @@ def test_no_organisation(text):
         ("Devin Castillo, Account Manager", ["Devin Castillo"]),
         ("Sabine Keller and Peter van den Berg agreed", ["Sabine Keller", "Peter van den Berg"]),
         ("Cashier Amira", ["Amira"]),
+        ("People\nElsie Marchbank retires", ["Elsie Marchbank"]),
         ("on 12 March 2026, M. Petersen", ["M. Petersen"]),
     ],
 )
