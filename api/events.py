@@ -5,7 +5,7 @@ itself), `end` (the stream closes), `heartbeat` (only an id, in quiet times). Id
 tokens, for `Last-Event-ID`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ class Watch:
     client: Client
     heartbeat: float
     """Seconds."""
+    stage_names: Mapping[str, Sequence[str]]
+    """Of every pipeline, for jobs that are not admitted yet."""
     job: str | None = None
 
     async def events(self, last_event_id: str | None) -> AsyncIterator[ServerSentEvent]:
@@ -110,9 +112,10 @@ class Watch:
             data = {"job": job_of(event.id), "name": stage_of(event.id), **changed}
             return [ServerSentEvent(event="stage", data=data, id=sealed)]
         if event.operation == "insert":
-            view = job_view({"_id": event.id, **event.fields}, [], [])
+            names = self.stage_names.get(event.fields["pipeline"], [])
+            view = job_view({"_id": event.id, **event.fields}, [], names)
             return [ServerSentEvent(event="job", data=_json(view), id=sealed)]
-        shown = ("state", "error", "started_at", "finished_at", "stages")
+        shown = ("state", "error", "started_at", "finished_at")
         data = {"job": event.id, **{name: event.fields[name] for name in shown if name in event.fields}}
         told = [ServerSentEvent(event="state", data=data, id=sealed)]
         if self.job is not None and event.fields.get("state") in FINAL_STATES:

@@ -234,9 +234,14 @@ async def get_output(job: AJobId, stage: str, client: AClient) -> dict[str, Any]
 
 
 async def _watch(request: Request, job: str | None) -> AsyncIterator[ServerSentEvent]:
-    service = services(request)
+    service, tenant = services(request), client(request)
     watch = Watch(
-        service.feed, service.seals, client(request), service.settings.heartbeat.total_seconds(), job
+        feed=service.feed,
+        seals=service.seals,
+        client=tenant,
+        heartbeat=service.settings.heartbeat.total_seconds(),
+        stage_names=await tenant.stage_names(),
+        job=job,
     )
     return watch.events(request.headers.get("last-event-id"))
 

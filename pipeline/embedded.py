@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -41,10 +41,13 @@ class Embedded:
 
 
 @asynccontextmanager
-async def embedded_mongod(folder: Path, *, oplog_megabytes: int = 256) -> AsyncIterator[Embedded]:
+async def embedded_mongod(
+    folder: Path, *, oplog_megabytes: int = 256, parameters: Mapping[str, str] | None = None
+) -> AsyncIterator[Embedded]:
     """Start a mongod on a free loopback port with its data in `folder`; stop it on the way out.
 
-    When one runs on that folder already, that one is used and left running.
+    When one runs on that folder already, that one is used and left running. `parameters` are mongod's
+    `--setParameter`.
 
     Raises:
         MillraceError: there is no mongod on this machine, or it does not start; the message says
@@ -57,6 +60,9 @@ async def embedded_mongod(folder: Path, *, oplog_megabytes: int = 256) -> AsyncI
         return
     port = _free_port(_remembered(folder).get("port", 0))
     command = _command(find_mongod(), folder, port, oplog_megabytes)
+    command += [
+        word for name, value in (parameters or {}).items() for word in ("--setParameter", f"{name}={value}")
+    ]
     process = await anyio.open_process(tethered(command), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
     try:
         await _wait_until_up(process, port, folder)

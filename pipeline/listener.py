@@ -148,8 +148,12 @@ class Listener:
 
     async def _close_gap(self, saved: SavedPosition) -> None:
         found = await self._handler.reconcile(await self._changes.now())
-        _log.warning("listener %s healed a gap: %d jobs were found", self.role, found)
-        await self._changes.close_gap(self.role, saved.gap or {}, found)
+        gap = saved.gap or {}
+        level = logging.WARNING if gap.get("from") else logging.INFO
+        _log.log(
+            level, "listener %s starts afresh (%s): %d jobs were found", self.role, gap.get("why"), found
+        )
+        await self._changes.close_gap(self.role, gap, found)
 
     async def _follow(self, stream: Stream, resume: _Resume | None) -> None:
         replayed, handled = 0, False

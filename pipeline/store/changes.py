@@ -19,7 +19,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
 from pipeline.errors import HistoryLost, StoreError
-from pipeline.store.driver import Doc, translate, translated
+from pipeline.store.driver import Doc, is_outage, translate, translated
 
 HISTORY_LOST_CODES = frozenset(
     {
@@ -28,12 +28,12 @@ HISTORY_LOST_CODES = frozenset(
         280,  # ChangeStreamFatalError: a token of another pipeline or namespace, among others
         260,  # InvalidResumeToken
         10334,  # BSONObjectTooLarge: an event that can't be delivered
-        9,  # FailedToParse: not a token
-        50811,  # bad resume token: wrong type
-        50816,  # bad resume token: wrong length or encoding
     }
 )
 """Server codes after which a stream can't go on from where it was; the driver resumes none of them."""
+
+_NOT_THE_TOKEN = frozenset({13, 18})
+"""Unauthorized, AuthenticationFailed: a new stream would be refused as well."""
 
 OperationTime = Timestamp
 """A point in the history of the replica set."""
@@ -159,8 +159,14 @@ class Stream:
         return None
 
 
-def _translate(error: PyMongoError) -> StoreError:
-    if isinstance(error, OperationFailure) and error.code in HISTORY_LOST_CODES:
+def _translate(error: PyMongoError, *, from_token: bool = False) -> StoreError:
+    """Return our error; whatever else the server says of a token, that token can't be started from.
+
+    Damaged tokens are refused with a dozen codes of their own (9, 50793, 50811, 50816 …).
+    """
+    if not isinstance(error, OperationFailure) or is_outage(error):
+        return translate(error)
+    if error.code in HISTORY_LOST_CODES or (from_token and error.code not in _NOT_THE_TOKEN):
         return HistoryLost(f"the change stream cannot go on ({error.code}): {error}")
     return translate(error)
 
@@ -230,7 +236,7 @@ class Changes:
         try:
             stream = await self._db.watch(list(stages), max_await_time_ms=wait, **start)
         except PyMongoError as error:
-            raise _translate(error) from error
+            raise _translate(error, from_token=after is not None) from error
         async with stream:
             yield Stream(stream)
 

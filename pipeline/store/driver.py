@@ -1,9 +1,11 @@
 """The driver's client as the engine needs it, and its errors as ours."""
 
+import re
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import unquote
 from uuid import UUID
 
 from pymongo import AsyncMongoClient
@@ -59,9 +61,10 @@ def make_client(settings: StoreSettings) -> Client:
             "MILLRACE_MONGODB_URI is not set. Set it to your replica set's connection string, "
             "or use `millrace up`, which starts a mongod of its own."
         )
+    uri = settings.mongodb_uri.get_secret_value()
     try:
         return AsyncMongoClient(
-            settings.mongodb_uri.get_secret_value(),
+            uri,
             tz_aware=True,
             uuidRepresentation="standard",
             retryWrites=True,
@@ -70,7 +73,7 @@ def make_client(settings: StoreSettings) -> Client:
             readConcernLevel="majority",
             serverSelectionTimeoutMS=_milliseconds(settings.timeout),
             connectTimeoutMS=min(10_000, _milliseconds(settings.timeout)),
-            appname="millrace",
+            appname=_app_name(uri),
         )
     except (ConfigurationError, InvalidURI) as error:
         raise StoreError(f"MILLRACE_MONGODB_URI cannot be used: {error}") from error
@@ -128,6 +131,12 @@ def majority() -> tuple[WriteConcern, ReadConcern]:
 def session_uuid(lsid: Any) -> UUID:
     """Return a logical session's id as a UUID."""
     return lsid if isinstance(lsid, UUID) else lsid.as_uuid()
+
+
+def _app_name(uri: str) -> str:
+    """Return the name by which the server's log knows us: the URI's own, else ours."""
+    own = re.search(r"[?&]appname=([^&]+)", uri, re.IGNORECASE)
+    return unquote(own[1]) if own else "millrace"
 
 
 def _milliseconds(duration: timedelta) -> int:

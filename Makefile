@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine with Python 3.11 or later: `make demo` and `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: demo test check examples clean
+
+demo: .venv/demo-ready
+	$(BIN)/millrace demo $(ARGS)
+
+test: .venv/dev-ready
+	$(BIN)/pytest $(ARGS)
+
+check: .venv/dev-ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+examples: .venv/dev-ready
+	$(BIN)/python -m examples.draw
+
+clean:
+	rm -rf .venv .millrace build dist
+
+.venv/pip-ready:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	touch $@
+
+.venv/demo-ready: .venv/pip-ready pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[engines,embedded]"
+	touch $@
+
+.venv/dev-ready: .venv/pip-ready pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engines,embedded,motor,otlp]"
+	touch $@ .venv/demo-ready
