@@ -12,20 +12,15 @@ _MIN_GUTTER = 0.4
 """In line heights."""
 _BAND_GAP = 0.6
 """In line heights: a wider empty stripe over both sides parts a header, say, from the columns below."""
-_CROSSING_COST = 0.01
-"""Decides between gutters of equally much text: the one that fewer lines cross divides first."""
 
 
 def find_gutter(placed: list[Placed]) -> float | None:
-    """Return the x of the gutter with most prose on both sides and fewest lines across, if any."""
-    best, best_score = None, 0.0
-    for x in _candidates(placed) if len(placed) >= 2 * _MIN_ROWS else []:
-        bands = _bands(placed, x)
-        rows = [band.side_by_side for band in bands]
-        if max(rows) >= _MIN_ROWS:
-            score = sum(rows) - _CROSSING_COST * sum(len(band.crossing) for band in bands)
-            if best is None or score > best_score:
-                best, best_score = x, score
+    """Return the x of the gutter with most rows of text side by side, None when there is none."""
+    best, most = None, 0
+    for x in _candidates(placed) if len(placed) > _MIN_ROWS else []:
+        rows = [band.side_by_side for band in _bands(placed, x)]
+        if max(rows) >= _MIN_ROWS and sum(rows) > most:
+            best, most = x, sum(rows)
     return best
 
 

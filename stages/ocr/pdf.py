@@ -124,7 +124,7 @@ def _load(document: pdfium.PdfDocument, number: int) -> pdfium.PdfPage:
 
 def _painted(page: pdfium.PdfPage) -> Painted:
     images, paths = 0.0, 0
-    left, bottom, right, top = page.get_cropbox()
+    left, bottom, right, top = page.get_bbox()
     for each in islice(page.get_objects(max_depth=1), _MAX_OBJECTS):
         inside = [each]
         if each.type == pdfium_c.FPDF_PAGEOBJ_FORM:
@@ -136,4 +136,4 @@ def _painted(page: pdfium.PdfPage) -> Painted:
             width = min(bounds[2], right) - max(bounds[0], left)
             height = min(bounds[3], top) - max(bounds[1], bottom)
             images += max(width, 0) * max(height, 0)
-    return Painted(min(images / ((right - left) * (top - bottom)), 1.0), paths)
+    return Painted(min(images / math.prod(page.get_size()), 1.0), paths)

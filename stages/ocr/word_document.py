@@ -1,6 +1,7 @@
 """Reads DOCX: headers, body and footers as one page without boxes, tables row by row."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from stages.outputs import Page
 
 MAX_UNPACKED = 200_000_000
 """Bytes: more inside the archive is a decompression bomb, or a picture book."""
+_BROKEN = (OpcError, LxmlError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError)
+"""What python-docx and what it stands on raise on files that are broken or, the last one, encrypted."""
 
 
 def count_pages(_file: SourceFile) -> int:
@@ -39,7 +42,7 @@ def read_page(file: SourceFile, number: int, _settings: PageSettings) -> Page:
     try:
         document = docx.Document(file.path)
         text = "\n\n".join(part for part in _parts(document) if part)
-    except (OpcError, LxmlError, zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+    except _BROKEN as error:
         raise PermanentError(
             f"the DOCX is broken ({error}): open it in a word processor and save it again"
         ) from error

@@ -82,11 +82,46 @@ def test_columns_of_different_length_with_paragraphs_at_one_height() -> None:
     assert read(left + right) == texts(left, right)
 
 
-def test_heading_over_two_of_three_columns_belongs_to_them() -> None:
-    heading = [fragment("A heading that stands over the first two columns only", 100, 100, height=26)]
-    first, second = (column(name, x, 170, 10) for name, x in (("A", 50), ("B", 570)))
-    third = column("C", 1090, 100, 12)
-    assert read(heading + first + second + third) == texts(heading, first, second, third)
+def test_heading_over_two_of_three_columns_does_not_divide_the_third() -> None:
+    above = [column(name, x, 100, 6) for name, x in (("A", 50), ("B", 570))]
+    heading = [fragment("A heading that stands over the first two columns only", 100, 300, height=26)]
+    below = [column(name, x, 360, 6) for name, x in (("C", 50), ("D", 570))]
+    third = column("E", 1090, 100, 16)
+    assert read([*above[0], *above[1], *heading, *below[0], *below[1], *third]) == texts(
+        *above, heading, *below, third
+    )
+
+
+def test_letterhead_wider_than_the_column_below_it() -> None:
+    name = [
+        fragment("The Saltmarsh Trust in Norfolk", 300, 60, height=44),
+        fragment("Registered charity", 300, 104),
+    ]
+    address = [
+        fragment(line, 1000, 40 + 27 * row)
+        for row, line in enumerate(
+            ("3 Sluice Road", "Norwich NR1 9ZD", "Norfolk", "office@saltmarsh.example")
+        )
+    ]
+    left, right = (column(letter, x, 300, 12) for letter, x in (("L", 100), ("R", 640)))
+    assert read(name + address + left + right) == texts(name, address, left, right)
+
+
+def test_long_labels_of_paragraphs_stay_beside_their_first_lines() -> None:
+    labels = [fragment(f"Obligations of the party {number}", 100, 100 + 104 * number) for number in range(4)]
+    text = column("T", 500, 100, 16)
+    expected = [
+        f"{labels[row // 4].text}\t{line.text}" if row % 4 == 0 else line.text
+        for row, line in enumerate(text)
+    ]
+    assert read(labels + text) == expected
+
+
+def test_heading_right_above_its_text_is_a_block_of_its_own() -> None:
+    page = page_of(
+        1, [fragment("The sea wall", 100, 68, height=31), *column("A", 100, 100, 4)], (900, 900), "ocr"
+    )
+    assert page.text.startswith("The sea wall\n\nA It has")
 
 
 def test_table_stays_in_rows_with_cells_parted_by_tabs() -> None:
