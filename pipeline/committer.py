@@ -62,7 +62,7 @@ class Committer:
     async def run(self) -> None:
         """Commit batches until `stop`, whatever is cancelled around: what has joined is waited for."""
         with self._scope:
-            while not self._stopped:
+            while self._waiting or not self._stopped:
                 await self._arrived.wait()
                 self._arrived = anyio.Event()
                 while self._waiting:

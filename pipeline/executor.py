@@ -100,9 +100,9 @@ def failed(task: Task, policy: RetryPolicy, error: Exception) -> Failed:
     part, cause = _unwrap(error)
     failure = Failure(
         type=type(cause).__name__,
-        message=(str(cause) or type(cause).__name__)[:MAX_MESSAGE],
+        message=_storable(str(cause) or type(cause).__name__)[:MAX_MESSAGE],
         part=part,
-        trace="".join(traceback.format_exception(cause))[-MAX_TRACE:],
+        trace=_storable("".join(traceback.format_exception(cause)))[-MAX_TRACE:],
     )
     _log.warning("attempt failed: %s", failure.type, extra={"task": task.id, "attempt": task.attempt})
     if isinstance(cause, PermanentError) or task.attempt >= task.max_attempts:
@@ -110,6 +110,11 @@ def failed(task: Task, policy: RetryPolicy, error: Exception) -> Failed:
     if isinstance(cause, TemporaryError) and cause.retry_after is not None:
         return Failed(failure, cause.retry_after)
     return Failed(failure, backoff(policy, task.attempt))
+
+
+def _storable(text: str) -> str:
+    """Escape what isn't valid Unicode, as in an error that quotes damaged text."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def backoff(policy: RetryPolicy, attempt: int) -> timedelta:

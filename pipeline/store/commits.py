@@ -7,20 +7,29 @@ hand-off cheap: it costs three or four round trips, whatever their number.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import bson
 import pymongo
-from bson.errors import BSONError
 from pymongo import InsertOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
-from pipeline.errors import LeaseLost, MillraceError, PermanentError, StateConflict
+from pipeline.errors import LeaseLost, MillraceError, PermanentError, StateConflict, StoreUnavailable
 from pipeline.model import Change, Write
-from pipeline.store.driver import Client, Doc, is_outage, session_uuid, translate
+from pipeline.store.driver import (
+    UNSTORABLE,
+    Client,
+    Doc,
+    is_outage,
+    session_uuid,
+    translate,
+    translated,
+)
+from pipeline.store.refusals import refusal_of
 
 MAX_BATCH = 256
 """Changes in one transaction."""
@@ -31,7 +40,8 @@ MAX_DOCUMENT_BYTES = 15 * 1024 * 1024
 _TRANSIENT = "TransientTransactionError"
 _UNKNOWN = "UnknownTransactionCommitResult"
 _TRIES = 20
-
+_WRITE_CONFLICT = 112
+T = TypeVar("T")
 Result = MillraceError | None
 """Of one change: None when it is durable."""
 
@@ -44,19 +54,19 @@ def encoded_size(change: Change) -> int:
     """Return the bytes that a change adds to its batch.
 
     Raises:
-        PermanentError: one of its documents can't be stored: too large, or not valid text.
+        PermanentError: something that it writes can't be stored: too large, or not valid text.
     """
-    size = 0
-    for _, document in change.creates:
-        try:
-            encoded = len(bson.encode(document))
-        except (BSONError, OverflowError, UnicodeError) as error:
-            raise PermanentError(f"the output cannot be stored: {error}") from error
-        if encoded > MAX_DOCUMENT_BYTES:
-            raise PermanentError(
-                f"the output has {encoded} bytes, more than {MAX_DOCUMENT_BYTES} in one document"
-            )
-        size += encoded
+    updates = [{"update": list(write.update)} for write in (change.guard, *change.then)]
+    return sum(_size(document) for document in [*updates, *(document for _, document in change.creates)])
+
+
+def _size(document: Mapping[str, Any]) -> int:
+    try:
+        size = len(bson.encode(document))
+    except UNSTORABLE as error:
+        raise PermanentError(f"the output cannot be stored: {error}") from error
+    if size > MAX_DOCUMENT_BYTES:
+        raise PermanentError(f"the output has {size} bytes, more than {MAX_DOCUMENT_BYTES} in one document")
     return size
 
 
@@ -77,11 +87,13 @@ class Commits:
         """Give the session back."""
         await self._session.end_session()
 
+    @translated
     async def commit(self, changes: Sequence[Change]) -> list[Result]:
         """Commit changes together; returns, in their order, None or why one could not be.
 
         `LeaseLost`: the guard did not match, and nothing of that change was written.
         `StateConflict`: what it creates exists already, or a follow-up did not match: never expected.
+        `PermanentError`: the database refuses what it writes.
 
         A commit whose answer was lost is run again: its own stamp tells it from a lost lease.
 
@@ -92,7 +104,7 @@ class Commits:
         pending = list(changes)
         while pending:
             try:
-                await self._transaction(pending)
+                await self._transaction(partial(self._write, pending))
                 break
             except _Mismatch:
                 verdicts = await self._read_back(pending)
@@ -101,7 +113,7 @@ class Commits:
                     break
                 results |= verdicts
                 pending = [change for change in pending if change.id not in verdicts]
-            except (BulkWriteError, DuplicateKeyError):
+            except OperationFailure:
                 results |= await self._one_by_one(pending)
                 break
         return [results.get(change.id) for change in changes]
@@ -110,44 +122,44 @@ class Commits:
         """Commit each alone, so that the one at fault cannot spoil the others."""
         results: dict[str, Result] = {}
         for change in changes:
+            refusal: MillraceError
             try:
-                await self._transaction([change])
-                results[change.id] = None
+                await self._transaction(partial(self._write, [change]))
+                continue
             except _Mismatch:
-                verdict = await self._read_back([change])
-                results[change.id] = verdict.get(change.id, StateConflict("the job is not running any more"))
-            except (BulkWriteError, DuplicateKeyError) as error:
-                results[change.id] = self._conflict(error)
+                refusal = StateConflict("the job is not running any more")
+            except OperationFailure as error:
+                refusal = refusal_of(error)
+            # What it creates exists already when this very change, or a later holder's, is durable.
+            results |= {change.id: refusal} | await self._read_back([change])
         return results
 
-    @staticmethod
-    def _conflict(error: PyMongoError) -> StateConflict:
-        return StateConflict(f"what this change creates exists already: {error}")
-
-    async def _transaction(self, changes: Sequence[Change]) -> None:
+    async def _transaction(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run one transaction to its end, again while MongoDB says that again may work."""
-        for attempt in range(1, _TRIES + 1):
+        for _ in range(_TRIES):
             try:
                 with pymongo.timeout(self._timeout):
-                    await self._try_transaction(changes)
+                    await self._session.start_transaction()
+                    result = await work()
+                    await self._session.commit_transaction()
             except PyMongoError as error:
                 await self._abort()
                 if is_outage(error):
                     raise translate(error) from error
-                if attempt == _TRIES or not _may_retry(error):
+                if not _may_retry(error):
                     raise
             except _Mismatch:
                 await self._abort()
                 raise
             else:
-                return
+                return result
+        raise StoreUnavailable(f"what a transaction writes stayed locked by another, {_TRIES} times")
 
     async def _abort(self) -> None:
         if self._session.in_transaction:
             await self._session.abort_transaction()
 
-    async def _try_transaction(self, changes: Sequence[Change]) -> None:
-        await self._session.start_transaction()
+    async def _write(self, changes: Sequence[Change]) -> None:
         guards = [change.guard for change in changes]
         creates = _grouped(changes)
         new_tasks = [_create_task(document) for document in creates.pop("tasks", [])]
@@ -170,7 +182,6 @@ class Commits:
                 follow_ups[write.collection].append(_stamped(write, change.id))
         for collection, updates in follow_ups.items():
             await self._update(collection, updates, [])
-        await self._session.commit_transaction()
 
     async def _update(self, collection: str, updates: list[UpdateOne], creates: list[UpdateOne]) -> None:
         result = await self._db[collection].bulk_write(
@@ -180,34 +191,45 @@ class Commits:
             raise _Mismatch
 
     async def _read_back(self, changes: Sequence[Change]) -> dict[str, Result]:
-        """Tell changes that are durable already (None) and those whose guard fails, from the others."""
+        """Tell changes that are durable already (None) and those whose guard fails, from the others.
+
+        In a transaction, so that what it reads is as new as what the failed one met, and durable.
+        """
+        return await self._transaction(partial(self._verdicts, changes))
+
+    async def _verdicts(self, changes: Sequence[Change]) -> dict[str, Result]:
         verdicts: dict[str, Result] = {}
         for change in changes:
-            guard = change.guard
-            collection = self._db[guard.collection]
-            try:
-                with pymongo.timeout(self._timeout):
-                    current = await collection.find_one({"_id": guard.filter["_id"]}, {"commit": 1})
-                    if current is not None and current.get("commit") == change.id:
-                        verdicts[change.id] = None
-                    elif await collection.find_one(dict(guard.filter), {"_id": 1}) is None:
-                        verdicts[change.id] = LeaseLost()
-            except PyMongoError as error:
-                raise translate(error) from error
+            if await self._is_durable(change):
+                verdicts[change.id] = None
+            elif not await self._is_there(change.guard.collection, change.guard.filter):
+                verdicts[change.id] = LeaseLost()
         return verdicts
+
+    async def _is_durable(self, change: Change) -> bool:
+        """Look for the change's stamp: a later change may have replaced the guarded document's."""
+        written = [(change.guard.collection, change.guard.filter["_id"])]
+        written += [(collection, document["_id"]) for collection, document in change.creates]
+        for collection, key in written:
+            if await self._is_there(collection, {"_id": key, "commit": change.id}):
+                return True
+        return False
+
+    async def _is_there(self, collection: str, query: Mapping[str, Any]) -> bool:
+        return await self._db[collection].find_one(query, {"_id": 1}, session=self._session) is not None
 
 
 def _may_retry(error: PyMongoError) -> bool:
     if error.has_error_label(_TRANSIENT) or error.has_error_label(_UNKNOWN):
         return True
-    return isinstance(error, OperationFailure) and error.code == 112  # WriteConflict inside a bulk
+    return isinstance(error, OperationFailure) and error.code == _WRITE_CONFLICT  # inside a bulk
 
 
 def _grouped(changes: Sequence[Change]) -> dict[str, list[Doc]]:
     creates: dict[str, list[Doc]] = defaultdict(list)
     for change in changes:
         for collection, document in change.creates:
-            creates[collection].append(dict(document))
+            creates[collection].append({**document, "commit": change.id})
     return creates
 
 

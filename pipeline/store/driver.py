@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote
 from uuid import UUID
 
+from bson.errors import BSONError
 from pymongo import AsyncMongoClient
 from pymongo.errors import (
     AutoReconnect,
@@ -30,6 +31,9 @@ from pipeline.settings import StoreSettings
 
 Doc = dict[str, Any]
 Client = AsyncMongoClient[Doc]
+
+UNSTORABLE = (BSONError, OverflowError, UnicodeError)
+"""What the driver raises for values that MongoDB cannot hold."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
