@@ -1,6 +1,7 @@
 """A stretch of a page left and right of a gutter, and whether its sides are texts of their own."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from statistics import fmean, median
 
@@ -24,7 +25,7 @@ _LONG_COLUMNS = 8
 """Rows of columns that go on below an empty stripe even where one of them has ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Band:
     """What stands left and right of a gutter at one height, or what crosses it there."""
 
@@ -32,7 +33,7 @@ class Band:
     left: list[Placed]
     right: list[Placed]
 
-    @property
+    @cached_property
     def side_by_side(self) -> int:
         """Rows that stand beside a text of their own; 0 when both sides belong together, as in a table.
 

@@ -1,5 +1,6 @@
 """Finds gutters between columns and between blocks that stand side by side, and divides at one."""
 
+from bisect import bisect_right
 from itertools import groupby
 from statistics import median
 
@@ -8,6 +9,8 @@ from stages.ocr.placed import Placed, group_rows
 
 _MIN_ROWS = 3
 """Fewer rows side by side do not make a gutter."""
+_MAX_FRAGMENTS = 1500
+"""More are a drawing or a huge table, which is read in rows; looking for gutters takes their square."""
 _MIN_GUTTER = 0.4
 """In line heights."""
 _BAND_GAP = 0.6
@@ -16,9 +19,12 @@ _BAND_GAP = 0.6
 
 def find_gutter(placed: list[Placed]) -> float | None:
     """Return the x of the gutter with most rows of text side by side, None when there is none."""
+    if not _MIN_ROWS < len(placed) <= _MAX_FRAGMENTS:
+        return None
     best, most = None, 0
-    for x in _candidates(placed) if len(placed) > _MIN_ROWS else []:
-        rows = [band.side_by_side for band in _bands(placed, x)]
+    stripes = _stripes(placed)
+    for x in _candidates(placed):
+        rows = [band.side_by_side for band in _bands(stripes, x)]
         if max(rows) >= _MIN_ROWS and sum(rows) > most:
             best, most = x, sum(rows)
     return best
@@ -28,7 +34,7 @@ def split_at(placed: list[Placed], gutter: float) -> list[list[Placed]]:
     """Divide at a gutter into parts in reading order: what crosses it, left sides, right sides."""
     parts: list[list[Placed]] = []
     open_part: list[Placed] | None = None
-    for band in _bands(placed, gutter):
+    for band in _bands(_stripes(placed), gutter):
         if band.side_by_side:
             parts += [band.left, band.right]
             open_part = None
@@ -40,9 +46,9 @@ def split_at(placed: list[Placed], gutter: float) -> list[list[Placed]]:
     return parts
 
 
-def _bands(placed: list[Placed], gutter: float) -> list[Band]:
+def _bands(stripes: list[list[Placed]], gutter: float) -> list[Band]:
     bands: list[Band] = []
-    for stripe in _stripes(placed):
+    for stripe in stripes:
         for band in _stripe_bands(stripe, gutter):
             if bands and band.continues(bands[-1]):
                 bands[-1] = _divided(bands[-1].left + bands[-1].right + band.left + band.right, gutter)
@@ -98,9 +104,9 @@ def _candidates(placed: list[Placed]) -> list[float]:
     lefts = sorted(each.left for each in placed)
     found: dict[int, float] = {}
     for right in sorted(each.right for each in placed):
-        after = next((left for left in lefts if left > right), None)
-        if after is not None and after - right > _MIN_GUTTER * height:
-            middle = (right + after) / 2
+        next_ = bisect_right(lefts, right)
+        if next_ < len(lefts) and lefts[next_] - right > _MIN_GUTTER * height:
+            middle = (right + lefts[next_]) / 2
             # Gaps nearer to each other than half a line are one gap.
             found.setdefault(round(2 * middle / height), middle)
     return list(found.values())
