@@ -1,10 +1,11 @@
 """Errors as RFC 9457 problem details: `application/problem+json`."""
 
 import logging
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
@@ -38,6 +39,10 @@ class TooLarge(MillraceError):
     """The upload is larger than this server takes."""
 
 
+class TooSlow(MillraceError):
+    """The upload takes longer than this server waits."""
+
+
 class BadRequest(MillraceError):
     """The request cannot be understood."""
 
@@ -48,6 +53,7 @@ _STATUS: list[tuple[type[MillraceError], HTTPStatus]] = [
     (SubmissionError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (BadRequest, HTTPStatus.BAD_REQUEST),
+    (TooSlow, HTTPStatus.REQUEST_TIMEOUT),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (StoreError, HTTPStatus.INTERNAL_SERVER_ERROR),
 ]
@@ -61,6 +67,11 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     """Return a problem response."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)
+
+
+def explain(errors: Iterable[Mapping[str, Any]]) -> str:
+    """Say in one line what pydantic found wrong, where, and nothing of the values themselves."""
+    return "; ".join(f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in errors)
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -95,11 +106,7 @@ async def _on_http(_: Request, error: Exception) -> JSONResponse:
 async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    told = [
-        f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}"
-        for each in jsonable_encoder(error.errors())
-    ]
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(told))
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, explain(error.errors()))
 
 
 async def _on_bug(_: Request, error: Exception) -> JSONResponse:

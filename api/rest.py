@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from api.events import Watch
 from api.health import ListenerView, WorkerView, listener_views, worker_views
-from api.problems import RESPONSES, BadRequest
+from api.problems import RESPONSES, BadRequest, TooSlow, explain
 from api.seals import Seals
 from api.uploads import Upload
 from pipeline.client import Client
@@ -88,7 +87,12 @@ class Submission(BaseModel):
     @field_validator("params", "metadata", mode="before")
     @classmethod
     def _from_json(cls, value: object) -> object:
-        return json.loads(value) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value, parse_constant=_refuse)
+        except RecursionError as error:
+            raise ValueError("is nested too deeply") from error
 
     @field_validator("run_at")
     @classmethod
@@ -96,6 +100,10 @@ class Submission(BaseModel):
         if value is not None and value.tzinfo is None:
             raise ValueError("needs a time zone, such as 2030-01-31T08:00:00Z")
         return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 _FORM = {
@@ -130,41 +138,43 @@ async def submit(
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> JobView:
     """Submit a document. When this answers 202 the job is durable."""
-    with anyio.fail_after(service.settings.upload_timeout.total_seconds()):
-        async with _received(Upload(request), client, service.settings.max_upload) as (stored, name, fields):
-            options = await _checked(fields, service, client)
-            job, _ = await client.submit(
-                stored, name, options.pop("pipeline"), idempotency_key=idempotency_key, **options
-            )
+    stored, name, options = await _receive(Upload(request), service, client)
+    # From here on the document is the submission's: when that fails without an answer, the job may be there.
+    job, _ = await client.submit(
+        stored, name, options.pop("pipeline"), idempotency_key=idempotency_key, **options
+    )
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job
 
 
-@asynccontextmanager
-async def _received(
-    upload: Upload, client: Client, max_file: int
-) -> AsyncIterator[tuple[StoredFile, str, dict[str, str]]]:
-    """Receive a form: its document stored, its other fields. On errors the document is discarded."""
+async def _receive(
+    upload: Upload, service: Services, client: Client
+) -> tuple[StoredFile, str, dict[str, Any]]:
+    """Receive a form: its document stored, its name, the other fields checked. On errors nothing stays."""
     stored: StoredFile | None = None
     name, fields = "", {}
+    limit = service.settings.upload_timeout.total_seconds()
     try:
-        async for part in upload.parts():
-            if part.filename is None:
-                fields[part.name] = await part.text()
-            elif stored is not None or part.name != "file":
-                raise BadRequest("send one document, in the form field `file`")
-            else:
-                name = part.filename
-                stored = await client.upload(part.content(max_file), name)
+        with anyio.fail_after(limit):
+            async for part in upload.parts():
+                if part.filename is None:
+                    fields[part.name] = await part.text()
+                elif stored is not None or part.name != "file":
+                    raise BadRequest("send one document, in the form field `file`")
+                else:
+                    name = part.filename
+                    stored = await client.upload(part.content(service.settings.max_upload), name)
         if stored is None:
             raise BadRequest("there is no document: send it in the form field `file`")
         if stored.size == 0:
             raise SubmissionError("the document is empty: it has no bytes")
-        yield stored, name, fields
-    except BaseException:
+        return stored, name, await _checked(fields, service, client)
+    except BaseException as error:
         if stored is not None:
             with anyio.move_on_after(5, shield=True):
                 await client.discard(stored)
+        if isinstance(error, TimeoutError):
+            raise TooSlow(f"the upload took longer than {limit:g} s") from error
         raise
 
 
@@ -172,8 +182,8 @@ async def _checked(fields: dict[str, str], service: Services, client: Client) ->
     """Check a submission's fields, its pipeline, and the params of its stages."""
     try:
         submission = Submission.model_validate(fields)
-    except (ValidationError, ValueError) as error:
-        raise SubmissionError(f"the form is not valid: {error}") from error
+    except ValidationError as error:
+        raise SubmissionError(f"the form is not valid: {explain(error.errors())}") from error
     known = set(await client.stage_names()) | set(service.pipelines)
     if submission.pipeline not in known:
         raise SubmissionError(
@@ -194,7 +204,9 @@ def _check_params(pipeline: Pipeline, params: dict[str, dict[str, Any]]) -> None
                 f"pipeline {pipeline.name!r} has no stage {name!r} to give params to"
             ) from error
         except ValidationError as error:
-            raise SubmissionError(f"the params of stage {name!r} are not valid: {error}") from error
+            raise SubmissionError(
+                f"the params of stage {name!r} are not valid: {explain(error.errors())}"
+            ) from error
 
 
 @router.get("/jobs")
@@ -290,5 +302,5 @@ async def listeners(service: AService) -> list[ListenerView]:
 
 @router.get("/workers")
 async def workers(service: AService) -> list[WorkerView]:
-    """Return every registered worker."""
+    """Return every worker that is alive."""
     return await worker_views(service.store)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from api.problems import BadRequest, TooLarge
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_FIELD = 64 * 1024
 """Bytes of a form field that is not the document."""
+MAX_PARTS = 20
+"""Parts of a form; a few more than there are fields, so that a wrong one can be named."""
 
 
 class Part:
@@ -67,16 +69,21 @@ class Upload:
         """A part's beginning, pieces of its content, None at its end; in the order of arrival."""
         self._header = (bytearray(), bytearray())
         self._headers: dict[bytes, bytes] = {}
+        self._complete = False
 
     async def parts(self) -> AsyncIterator[Part]:
         """Yield the parts as they arrive.
 
         Raises:
-            BadRequest: this is no complete multipart form.
+            BadRequest: this is no complete multipart form, or it has too many parts.
         """
+        count = 0
         while await self._arrived():
             item = self._items.popleft()
             if isinstance(item, Part):
+                count += 1
+                if count > MAX_PARTS:
+                    raise BadRequest(f"the form has more than {MAX_PARTS} fields")
                 yield item
 
     async def _content(self) -> AsyncIterator[bytes]:
@@ -93,17 +100,14 @@ class Upload:
                 chunk = await anext(self._body)
                 self._parser.write(chunk)
             except StopAsyncIteration:
-                return self._end()
+                if not self._complete:
+                    raise BadRequest("the multipart form ends too early") from None
+                return False
+            except ClientDisconnect as error:
+                raise BadRequest("the connection ended before the multipart form did") from error
             except FormParserError as error:
                 raise BadRequest(f"the multipart form is broken: {error}") from error
         return True
-
-    def _end(self) -> bool:
-        try:
-            self._parser.finalize()
-        except FormParserError as error:
-            raise BadRequest("the multipart form ends too early") from error
-        return False
 
     def _callbacks(self) -> "MultipartCallbacks":
         return {
@@ -114,7 +118,11 @@ class Upload:
             "on_headers_finished": self._part_begins,
             "on_part_data": lambda data, start, end: self._items.append(data[start:end]),
             "on_part_end": lambda: self._items.append(None),
+            "on_end": self._ends,
         }
+
+    def _ends(self) -> None:
+        self._complete = True
 
     def _headers_begin(self) -> None:
         self._headers = {}

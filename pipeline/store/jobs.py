@@ -8,13 +8,15 @@ from typing import Any
 import pymongo
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError, WriteError
+from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 
 from pipeline import transitions
 from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, SubmissionError
 from pipeline.model import FINAL_STATES
-from pipeline.store.driver import Client, Doc, translated
+from pipeline.store.driver import UNSTORABLE, Client, Doc, translated
 
+_NESTED_TOO_DEEPLY = 15
+"""Server code of a document with more than 200 levels."""
 _OPEN = {"$nin": sorted(FINAL_STATES)}
 
 
@@ -35,7 +37,8 @@ class Jobs:
 
         Raises:
             IdempotencyConflict: the key was used with other content.
-            SubmissionError: the database's validator refused the job; the message says which rule.
+            SubmissionError: the database's validator refused the job, the message says which rule; or it
+                holds what BSON cannot, such as a 65-bit integer.
         """
         try:
             await self._jobs.insert_one(job)
@@ -48,6 +51,12 @@ class Jobs:
             return earlier, False
         except WriteError as error:
             raise SubmissionError(f"the job is not valid: {_reason(error)}") from error
+        except UNSTORABLE as error:
+            raise SubmissionError(f"MongoDB cannot store this job: {error}") from error
+        except OperationFailure as error:
+            if error.code != _NESTED_TOO_DEEPLY:
+                raise
+            raise SubmissionError("MongoDB cannot store this job: it is nested too deeply") from error
         return job, True
 
     async def _earlier(self, job: Doc) -> Doc | None:
