@@ -17,12 +17,13 @@ from typing import Any
 import anyio
 from bson import ObjectId
 from gridfs.asynchronous import AsyncGridFSBucket
-from gridfs.errors import NoFile
+from gridfs.errors import CorruptGridFile, NoFile
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
 
 from pipeline.errors import NotFound
 from pipeline.model import DocumentReference
-from pipeline.store.driver import Doc, translated
+from pipeline.store.driver import Doc, translate, translated
 
 CHUNK_BYTES = 1024 * 1024
 """GridFS chunk size: fewer round trips than its default of 255 KiB, well below 16 MiB."""
@@ -89,23 +90,29 @@ class Documents:
         """Yield a document's bytes in pieces.
 
         Raises:
-            NotFound: the file is gone.
+            NotFound: the file is gone, or some of its bytes are.
+            StoreUnavailable: the database can't be reached.
         """
         if document.inline is not None:
             yield document.inline
             return
         try:
             stream = await self._bucket.open_download_stream(document.file_id)
+            while piece := await stream.readchunk():
+                yield piece
         except NoFile as error:
             raise NotFound(f"the document {document.name!r} is not in the database any more") from error
-        while piece := await stream.readchunk():
-            yield piece
+        except CorruptGridFile as error:
+            raise NotFound(f"bytes of {document.name!r} are missing in the database") from error
+        except PyMongoError as error:
+            raise translate(error) from error
 
     async def save(self, document: DocumentReference, path: Path) -> None:
         """Write a document to a local file.
 
         Raises:
             NotFound: the file is gone, or its bytes are not those that were submitted.
+            StoreUnavailable: the database can't be reached.
         """
         digest = hashlib.sha256()
         async with await anyio.open_file(path, "wb") as file:

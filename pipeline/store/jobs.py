@@ -95,7 +95,8 @@ class Jobs:
             query["_id"] = {"$lt": before}
         if state is not None:
             query["state"] = state
-        return await self._jobs.find(query, {"document.inline": 0}).sort("_id", -1).to_list(limit)
+        newest = self._jobs.find(query, {"document.inline": 0}).sort("_id", -1).limit(limit)
+        return await newest.to_list()
 
     @translated
     async def cancel(self, job: str, tenant: str) -> None:

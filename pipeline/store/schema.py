@@ -117,6 +117,7 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"idempotency_key": {"$exists": True}},
         ),
         IndexModel([("tenant", ASCENDING), ("_id", DESCENDING)], name="newest"),
+        IndexModel([("tenant", ASCENDING), ("state", ASCENDING), ("_id", DESCENDING)], name="state"),
         IndexModel(
             [("pipeline", ASCENDING), ("_id", ASCENDING)],
             name="submitted",
@@ -145,7 +146,14 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("job", ASCENDING)], name="job"),
     ],
     "checkpoints": [IndexModel([("task", ASCENDING)], name="task")],
-    "outputs": [IndexModel([("job", ASCENDING)], name="job")],
+    "outputs": [
+        IndexModel([("job", ASCENDING)], name="job"),
+        IndexModel(
+            [("file_id", ASCENDING)],
+            name="file",
+            partialFilterExpression={"file_id": {"$exists": True}},
+        ),
+    ],
     "uploads": [IndexModel([("started_at", ASCENDING)], name="age")],
 }
 

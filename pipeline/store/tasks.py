@@ -47,7 +47,8 @@ class Tasks:
         """
         wanted = {"state": "ready", "queue": {"$in": list(queues)}, **_DUE}
         while True:
-            found = await self._tasks.find(wanted, {"_id": 1}).sort(_CLAIM_ORDER).to_list(limit * 2)
+            candidates = self._tasks.find(wanted, {"_id": 1}).sort(_CLAIM_ORDER).limit(limit * 2)
+            found = await candidates.to_list()
             if not found:
                 return []
             claimed = await self._take([each["_id"] for each in found], limit, worker, lease_for)
@@ -60,7 +61,8 @@ class Tasks:
         claim_id = uuid4().hex
         try:
             await self._tasks.update_many(
-                {"_id": {"$in": chosen}, "state": "ready"}, [{"$set": _claimed(claim_id, worker, lease_for)}]
+                {"_id": {"$in": chosen}, "state": "ready", **_DUE},
+                [{"$set": _claimed(claim_id, worker, lease_for)}],
             )
         except PyMongoError as error:
             # update_many is not retried by the driver: what it did is read back by its claim_id.
@@ -101,7 +103,8 @@ class Tasks:
     @translated
     async def expired(self, limit: int) -> list[Doc]:
         """Return running tasks whose lease has run out by the server's clock, oldest first."""
-        return await self._tasks.find({"state": "running", **_EXPIRED}).sort("lease.until", 1).to_list(limit)
+        expired = self._tasks.find({"state": "running", **_EXPIRED}).sort("lease.until", 1).limit(limit)
+        return await expired.to_list()
 
     @translated
     async def of_worker(self, worker: str) -> list[Doc]:
@@ -138,7 +141,7 @@ def _claimed(claim_id: str, worker: str, lease_for: timedelta) -> Doc:
     lease = {
         "claim_id": claim_id,
         "fence": {"$add": ["$lease.fence", 1]},
-        "worker": worker,
+        "worker": transitions.literal(worker),
         "until": transitions.after(lease_for),
     }
     return {

@@ -1,0 +1,213 @@
+"""Every hot query is answered by an index, however much else the database holds.
+
+The verbs run as they are; the server's profiler tells how it answered them.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipeline.model import queue_name
+from pipeline.store import Store
+from pipeline.store.documents import Documents
+from pipeline.submission import job_document
+from tests.records import AT_ONCE, MINUTE, Doc, admitted, claimed, queue
+
+OTHERS = 3_000
+ELSEWHERE = queue_name("elsewhere", 1, "read")
+
+
+@pytest.fixture
+async def crowded(store: Store) -> AsyncIterator[Store]:
+    """A database in which thousands of documents have nothing to do with what is asked."""
+    await store.db["jobs"].insert_many([_other_job(number) for number in range(OTHERS)])
+    await store.db["tasks"].insert_many([_other_task(number) for number in range(OTHERS)])
+    await store.db["checkpoints"].insert_many(
+        [{"_id": f"other-{n}", "task": f"other-{n % 500}", "key": "a", "value": n} for n in range(OTHERS)]
+    )
+    await store.db["outputs"].insert_many([_other_output(number) for number in range(OTHERS)])
+    yield store
+    await store.db.command("profile", 0)
+
+
+def _other_job(number: int) -> Doc:
+    job = job_document(
+        ("elsewhere", "counting")[number % 2],
+        name="a",
+        content=b"",
+        tenant=("default", "other")[number % 2],
+        idempotency_key=f"key-{number}",
+    )
+    return {**job, "state": "succeeded" if number % 2 else "submitted"}
+
+
+def _other_task(number: int) -> Doc:
+    """Some ready elsewhere, some due later, some running under good leases, most ended."""
+    state = ("ready", "ready", "running", "succeeded", "succeeded", "failed")[number % 6]
+    later = datetime.now(UTC) + timedelta(days=1, seconds=number)
+    return {
+        "_id": f"default.{number:020}:read:1",
+        "job": f"default.{number:020}",
+        "tenant": "default",
+        "pipeline": "elsewhere",
+        "stage": "read",
+        "queue": queue() if number % 6 == 1 else ELSEWHERE,
+        "revision": 1,
+        "state": state,
+        "priority": 0,
+        "run_at": later if number % 6 == 1 else datetime.now(UTC),
+        "attempt": 0,
+        "max_attempts": 3,
+        "lease": {
+            "claim_id": str(number),
+            "fence": 1,
+            "worker": "other",
+            "until": later if state == "running" else None,
+        },
+        "errors": [],
+        **({"delayed": True} if number % 6 == 1 else {}),
+    }
+
+
+def _other_output(number: int) -> Doc:
+    return {
+        "_id": f"default.{number:020}:read:1",
+        "job": f"default.{number:020}",
+        "tenant": "default",
+        "stage": "read",
+        "revision": 1,
+        "claim_id": "",
+        "input_sha256": "",
+        "sha256": "",
+        "body": {},
+    }
+
+
+async def profiled(store: Store, verb: Callable[[], Awaitable[Any]]) -> list[Doc]:
+    """Run a verb; return how the server answered each command that read or updated by a query."""
+    await store.db.command("profile", 2)
+    await verb()
+    await store.db.command("profile", 0)
+    query = {"ns": {"$not": {"$regex": r"system\.profile"}}, "planSummary": {"$exists": True}}
+    found = await store.db["system.profile"].find(query).to_list()
+    await store.db.drop_collection("system.profile")
+    assert found
+    return found
+
+
+def assert_by_index(answers: list[Doc], *, slack: int = 3) -> None:
+    """Index scans only, no sort in memory, and hardly more looked at than found."""
+    for answer in answers:
+        plan = answer["planSummary"]
+        assert "COLLSCAN" not in plan, answer
+        assert not answer.get("hasSortStage"), answer
+        found = max(answer.get("nreturned", 0), answer.get("nMatched", 0))
+        assert answer["docsExamined"] <= 2 * found + slack, answer
+        assert answer["keysExamined"] <= 2 * found + slack, answer
+
+
+async def test_claim(crowded: Store) -> None:
+    await admitted(crowded, 200, priorities=(0, 5))
+    answers = await profiled(
+        crowded, lambda: crowded.tasks.claim([queue(), queue(position=1)], 8, "worker-1", MINUTE)
+    )
+    assert_by_index(answers)
+    candidates = next(each for each in answers if "sort" in each["command"])
+    assert candidates["nreturned"] == 16
+    assert candidates["keysExamined"] <= 20
+
+
+async def test_a_claim_that_finds_nothing_looks_at_next_to_nothing(crowded: Store) -> None:
+    """Five hundred tasks of this queue are due tomorrow."""
+    answers = await profiled(crowded, lambda: crowded.tasks.claim([queue()], 8, "worker-1", MINUTE))
+    assert_by_index(answers)
+
+
+async def test_expired(crowded: Store) -> None:
+    await claimed(crowded, 5, lease_for=AT_ONCE)
+    answers = await profiled(crowded, lambda: crowded.tasks.expired(64))
+    assert [each["nreturned"] for each in answers] == [5]
+    assert_by_index(answers)
+
+
+async def test_renewals(crowded: Store) -> None:
+    tasks = await claimed(crowded, 5)
+    answers = await profiled(
+        crowded, lambda: crowded.tasks.renew([(task.id, task.lease, None) for task in tasks], MINUTE)
+    )
+    assert_by_index(answers)
+
+
+async def test_of_worker(crowded: Store) -> None:
+    await claimed(crowded, 3, worker="worker-1")
+    [answer] = await profiled(crowded, lambda: crowded.tasks.of_worker("worker-1"))
+    assert answer["planSummary"].startswith("IXSCAN")
+    assert answer["nreturned"] == answer["docsExamined"] == 3
+    assert answer["keysExamined"] <= OTHERS // 6 + 10  # of the running tasks alone, without reading them
+
+
+async def test_next_wake(crowded: Store) -> None:
+    answers = await profiled(crowded, crowded.tasks.next_wake)
+    assert [each["nreturned"] for each in answers] == [1, 1]
+    assert_by_index(answers)
+
+
+async def test_submitted_jobs(crowded: Store) -> None:
+    jobs = [job_document("counting", name="a", content=b"") for _ in range(5)]
+    await crowded.db["jobs"].insert_many(jobs)
+    now = await crowded.changes.now()
+    answers = await profiled(crowded, lambda: crowded.changes.submitted(["counting", "nothing"], now))
+    assert [each["nreturned"] for each in answers] == [5]
+    assert_by_index(answers)
+
+
+@pytest.mark.parametrize("before", [None, "default.ffff"])
+@pytest.mark.parametrize("state", [None, "running"])
+async def test_newest(crowded: Store, before: str | None, state: str | None) -> None:
+    await admitted(crowded, 20)
+    answers = await profiled(
+        crowded, lambda: crowded.jobs.newest("default", limit=20, before=before, state=state)
+    )
+    assert [each["nreturned"] for each in answers] == [20]
+    assert_by_index(answers)
+
+
+async def test_by_idempotency_key(crowded: Store) -> None:
+    answers = await profiled(crowded, lambda: crowded.jobs.by_key("other", "key-1"))
+    assert [each["nreturned"] for each in answers] == [1]
+    assert_by_index(answers)
+
+
+async def test_checkpoints_of_a_task(crowded: Store) -> None:
+    answers = await profiled(crowded, lambda: crowded.outputs.checkpoints("other-7"))
+    assert [each["nreturned"] for each in answers] == [OTHERS // 500]
+    assert_by_index(answers)
+
+
+async def test_tasks_of_jobs(crowded: Store) -> None:
+    ids = [f"default.{number:020}" for number in range(20)]
+    [answer] = await profiled(crowded, lambda: crowded.jobs.tasks(ids))
+    assert answer["planSummary"].startswith("IXSCAN")
+    assert answer["docsExamined"] == answer["nreturned"] == 20
+
+
+async def test_sweeping_uploads(crowded: Store) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        yield b"abandoned"
+
+    documents = Documents(crowded.db)
+    await documents.store("default", "a", nothing())
+    answers = await profiled(crowded, lambda: documents.sweep(timedelta(seconds=-1)))
+    assert len(answers) >= 3
+    assert_by_index(answers)
+
+
+async def test_the_profiler_would_tell_of_a_collection_scan(crowded: Store) -> None:
+    answers = await profiled(crowded, lambda: crowded.db["jobs"].find_one({"metadata.a": 1}))
+    with pytest.raises(AssertionError):
+        assert_by_index(answers)
+    answers = await profiled(crowded, lambda: crowded.db["tasks"].find({}).sort("stage", 1).to_list(5))
+    with pytest.raises(AssertionError):
+        assert_by_index(answers)
