@@ -163,7 +163,7 @@ def _with_crash(
             first = False
         yield event, data
         if crash is not None and crash.killed is None and _far_enough(shown, crash):
-            [crash.killed] = run.client.get("/v1/workers")
+            crash.killed = run.client.get("/v1/workers")[-1]
             os.kill(crash.killed["pid"], signal.SIGKILL)
             run.console.print(f"[red]kill -9[/] worker {crash.killed['name']} (pid {crash.killed['pid']})")
             shown.add(run.client.submit(crash.late, {}))

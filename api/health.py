@@ -6,12 +6,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from api.problems import RESPONSES
+from api.problems import answers
 from pipeline.errors import StoreUnavailable
 from pipeline.store import Store
 from pipeline.store.changes import cluster_time
 
-router = APIRouter(prefix="/health", responses={503: RESPONSES[503]})
+router = APIRouter(prefix="/health", responses=answers(503))
 
 
 class ListenerView(BaseModel):
@@ -28,7 +28,7 @@ class ListenerView(BaseModel):
 
 
 class WorkerView(BaseModel):
-    """A worker that is registered."""
+    """A worker that is alive."""
 
     name: str
     host: str
@@ -45,7 +45,7 @@ class Health(BaseModel):
 
     status: str
     workers: int | None = None
-    """Workers that are registered."""
+    """Workers that are alive."""
 
 
 async def listener_views(store: Store) -> list[ListenerView]:
@@ -63,8 +63,8 @@ async def listener_views(store: Store) -> list[ListenerView]:
 
 
 async def worker_views(store: Store) -> list[WorkerView]:
-    """Return all workers that have not left; one that was killed stays until its leases are given back."""
-    return [WorkerView(name=each["_id"], **each) for each in await store.workers.list()]
+    """Return the workers that are alive; one that was killed counts until its lease ends."""
+    return [WorkerView(name=each["_id"], **each) for each in await store.workers.alive()]
 
 
 @router.get("/live")
@@ -80,4 +80,4 @@ async def ready(request: Request) -> Health:
     await service.store.ping()
     if not service.feed.healthy:
         raise StoreUnavailable("the change stream does not answer")
-    return Health(status="ready", workers=len(await service.store.workers.list()))
+    return Health(status="ready", workers=len(await service.store.workers.alive()))

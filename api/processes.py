@@ -1,13 +1,16 @@
 """What `millrace worker` and `millrace api` run."""
 
 import signal
+import socket
 from collections.abc import Sequence
 
 import anyio
 import uvicorn
 from anyio.abc import TaskStatus
+from fastapi import FastAPI
 
 from api.app import create_app
+from api.rest import Services
 from pipeline import telemetry
 from pipeline.errors import MillraceError
 from pipeline.settings import ApiSettings, StoreSettings, WorkerSettings
@@ -17,6 +20,22 @@ from pipeline.worker import Worker
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _STOP_SECONDS = 5
+
+
+class Server(uvicorn.Server):
+    """An HTTP server that ends its event streams when it stops, instead of waiting for their readers."""
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        super().__init__(
+            uvicorn.Config(app, host, port, log_config=None, timeout_graceful_shutdown=_STOP_SECONDS)
+        )
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop serving."""
+        services: Services = self._app.state.services
+        services.feed.close()
+        await super().shutdown(sockets)
 
 
 async def run_worker(
@@ -54,4 +73,4 @@ def run_api(pipelines: Sequence[Pipeline], host: str, port: int, *, unprotected:
         )
     telemetry.configure("millrace-api")
     app = create_app(pipelines, settings=ApiSettings())
-    uvicorn.run(app, host=host, port=port, log_config=None, timeout_graceful_shutdown=_STOP_SECONDS)
+    Server(app, host, port).run()

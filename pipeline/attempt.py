@@ -36,6 +36,8 @@ class Attempt:
         self._path = folder / "document"
         # Checkpoints of another version, or of another input, are not this attempt's.
         self._prefix = f"{stage.version}.{input_sha256[:16]}."
+        self.told: Progress | None = None
+        """The last progress of this attempt."""
 
     async def document_path(self) -> Path:
         """Return a local copy of the document; made at the first call."""
@@ -64,11 +66,13 @@ class Attempt:
             PermanentError: the value can't be stored.
         """
         change = transitions.checkpoint(self._task, self._prefix + key, value, progress, self._desk.lease_for)
+        self.told = progress or self.told
         with self._holding.commits():
             await self._desk.committer.commit(change)
 
     def report(self, progress: Progress) -> None:
         """Note progress for the next tick."""
+        self.told = progress
         self._desk.leases.report(self._task.id, progress)
 
     async def output(self, stage: str) -> Mapping[str, Any]:

@@ -141,12 +141,13 @@ class StageContext:
         function: Callable[[], Awaitable[T]],
         type_: type[T],
         *,
-        progress: Progress | None = None,
+        progress: Callable[[], Progress] | None = None,
     ) -> T:
         """Return the part saved under `key`, or make it, save it durably and return it.
 
         Once this has returned, no later attempt calls `function` for this key again.
         `type_` is what the function returns: anything that pydantic can turn into JSON and back.
+        `progress` is called when a new part is about to be saved, and written with it.
         """
         adapter = TypeAdapter(type_)
         saved = await self._load()
@@ -155,7 +156,7 @@ class StageContext:
         self.log.debug("begun %s", key)
         value = await function()
         encoded = adapter.dump_python(value, mode="json")
-        await self._services.save(key, encoded, progress)
+        await self._services.save(key, encoded, progress() if progress else None)
         saved[key] = encoded
         self.log.debug("saved %s", key)
         return value
@@ -186,11 +187,14 @@ class StageContext:
         failed: PartError | None = None
         limiter = CapacityLimiter(concurrency or max(1, int(self._processes.total_tokens)))
 
+        def step() -> Progress:
+            nonlocal done
+            done += 1
+            return Progress(done, len(parts), unit)
+
         async def one(index: int, part: Part, scope: anyio.CancelScope) -> None:
-            nonlocal done, failed
+            nonlocal failed
             async with limiter:
-                fresh = keys[index] not in saved
-                step = Progress(done + fresh, len(parts), unit)
                 try:
                     results[index] = await self.checkpoint(
                         keys[index], lambda: function(part), type_, progress=step
@@ -198,10 +202,6 @@ class StageContext:
                 except Exception as error:  # noqa: BLE001 -- whatever it is, it is passed on with its part
                     failed = failed or _part_error(f"{unit} {index + 1}", error)
                     scope.cancel()
-                    return
-                if fresh:
-                    done += 1
-                    self.progress(done, len(parts), unit)
 
         async with anyio.create_task_group() as group:
             for index, part in enumerate(parts):

@@ -5,7 +5,7 @@ import random
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from anyio import BrokenWorkerProcess, CapacityLimiter
 from pydantic import BaseModel, ValidationError
 
 from pipeline.attempt import Attempt, Desk
-from pipeline.context import Document, StageContext
+from pipeline.context import Document, Progress, StageContext
 from pipeline.errors import LeaseLost, PartError, PermanentError, TemporaryError
 from pipeline.leases import Holding
 from pipeline.model import Failed, Failure, Lost, Outcome, Succeeded, Task
@@ -76,12 +76,11 @@ class Executor:
             value = before[-1].output.model_validate(await services.output(before[-1].name))
         output = await stage.call(value, context, _params(stage, task.params))
         body = output.model_dump(mode="json")
-        return Succeeded(
-            await until_available(
-                lambda: outputs.prepare(task, body, input_sha256=input_sha256, stage_version=stage.version),
-                "storing an output",
-            )
+        stored = await until_available(
+            lambda: outputs.prepare(task, body, input_sha256=input_sha256, stage_version=stage.version),
+            "storing an output",
         )
+        return Succeeded(stored, _completed(services.told))
 
     async def _input_sha256(self, stage: Stage, task: Task) -> str:
         """Return the hash of what this stage works on: the document, or the output before it."""
@@ -115,6 +114,11 @@ def failed(task: Task, policy: RetryPolicy, error: Exception) -> Failed:
 def _storable(text: str) -> str:
     """Escape what isn't valid Unicode, as in an error that quotes damaged text."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def _completed(told: Progress | None) -> Progress | None:
+    """Bring progress to its total: the stage has returned."""
+    return told if told is None or told.total is None else replace(told, done=told.total)
 
 
 def backoff(policy: RetryPolicy, attempt: int) -> timedelta:

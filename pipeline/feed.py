@@ -83,6 +83,10 @@ class Feed:
             subscription.sending.close()
             subscription.events.close()
 
+    def close(self) -> None:
+        """End every subscription: the process stops. Watchers come back, to whoever serves then."""
+        self._cut_off()
+
     async def opened(self) -> None:
         """Wait until there is a position to start from."""
         await self._opened.wait()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from pipeline.context import Progress
+
 JobState = Literal["submitted", "running", "succeeded", "failed", "cancelled"]
 TaskState = Literal["ready", "running", "succeeded", "failed", "cancelled"]
 
@@ -147,6 +149,8 @@ class Succeeded:
     """Outcome: the stage returned."""
 
     output: StageOutput
+    progress: Progress | None
+    """The last that it told, brought to its total."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from pipeline.model import (
     Change,
     Failure,
     Lease,
-    StageOutput,
     Submitted,
+    Succeeded,
     Task,
     Write,
     queue_name,
@@ -61,8 +61,9 @@ def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None) -> Change
     )
 
 
-def complete(task: Task, output: StageOutput, pipeline: Pipeline) -> Change:
+def complete(task: Task, result: Succeeded, pipeline: Pipeline) -> Change:
     """`running` → `succeeded`, the output, and the next stage's task or the job's end."""
+    output = result.output
     record = {
         "_id": task.id,
         "job": task.job,
@@ -77,7 +78,10 @@ def complete(task: Task, output: StageOutput, pipeline: Pipeline) -> Change:
         "size": output.size,
         **({"body": output.body} if output.file_id is None else {"file_id": output.file_id}),
     }
-    guard = Write("tasks", held(task.id, task.lease), [{"$set": _ended("succeeded")}])
+    ended = _ended("succeeded")
+    if result.progress is not None:
+        ended["progress"] = literal(asdict(result.progress))
+    guard = Write("tasks", held(task.id, task.lease), [{"$set": ended}])
     following = pipeline.after(task.stage)
     if following is None:
         return Change(

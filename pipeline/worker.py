@@ -40,6 +40,9 @@ GIVE_UP = 10.0
 UPLOAD_GRACE = timedelta(hours=1)
 """Age from which an upload without a job is taken for abandoned."""
 
+DEAD_FOR = timedelta(hours=1)
+"""Silence after which a worker's record is removed; its sessions have ended by themselves by then."""
+
 UNHEARD_RECONCILIATION = 2.0
 """Seconds between reconciliations while no change stream tells of work."""
 
@@ -225,7 +228,7 @@ class Worker:
         while True:
             await anyio.sleep(self._settings.lease.total_seconds() / 4)
             with suppress(StoreUnavailable):
-                await self._store.workers.seen(self.name)
+                await self._store.workers.seen(self.name, self._settings.lease)
 
     async def _reconcile(self, listener: Listener, wakeups: Wakeups) -> None:
         """The net below the change stream: rare while it is well, every two seconds while it is not."""
@@ -238,6 +241,7 @@ class Worker:
             with suppress(StoreUnavailable):
                 await wakeups.reconcile(None)
                 await self._store.documents.sweep(UPLOAD_GRACE)
+                await self._store.workers.forget(DEAD_FOR)
             due = anyio.current_time() + mean * random.uniform(0.5, 1.5)  # noqa: S311
 
     async def _register(self, *sessions: Any) -> None:
@@ -248,6 +252,7 @@ class Worker:
             queues=self._queues,
             slots=self._settings.slots,
             sessions=sessions,
+            alive_for=self._settings.lease,
         )
         await self._store.pipelines.register(self._pipelines.values())
 
@@ -274,8 +279,8 @@ def _queues(pipelines: Sequence[Pipeline], stages: Collection[str] | None) -> li
 def _transition(task: Task, outcome: Outcome, pipeline: Pipeline) -> Change | None:
     """Return the change that an outcome asks for; None for a lost lease, which may write nothing."""
     match outcome:
-        case Succeeded(output):
-            return transitions.complete(task, output, pipeline)
+        case Succeeded():
+            return transitions.complete(task, outcome, pipeline)
         case Failed(failure, timedelta() as delay):
             return transitions.retry(task, failure, delay)
         case Failed(failure, _):

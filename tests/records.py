@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline import Pipeline, transitions
-from pipeline.model import Change, Submitted, Task, queue_name
+from pipeline.model import Change, Submitted, Succeeded, Task, queue_name
 from pipeline.store import Store
 from pipeline.store.commits import MAX_BATCH, Commits
 from pipeline.submission import job_document
@@ -88,7 +88,7 @@ async def completion(
     prepared = await store.outputs.prepare(
         task, body or {"text": "one two three"}, input_sha256=task.document.sha256, stage_version=1
     )
-    return transitions.complete(task, prepared, pipeline)
+    return transitions.complete(task, Succeeded(prepared, None), pipeline)
 
 
 async def stored(store: Store, task: str) -> Doc:

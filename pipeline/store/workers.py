@@ -2,12 +2,15 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+from bson.binary import Binary
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from pipeline.store.driver import Doc, translated
+from pipeline.transitions import after
 
 _log = logging.getLogger("millrace.store")
 _UNAUTHORIZED = 13
@@ -22,7 +25,15 @@ class Workers:
 
     @translated
     async def register(
-        self, worker: str, *, host: str, pid: int, queues: Sequence[str], slots: int, sessions: Sequence[Any]
+        self,
+        worker: str,
+        *,
+        host: str,
+        pid: int,
+        queues: Sequence[str],
+        slots: int,
+        sessions: Sequence[Any],
+        alive_for: timedelta,
     ) -> None:
         """Write who this is; `sessions` are those in which it runs transactions."""
         fields = {
@@ -31,19 +42,16 @@ class Workers:
             "queues": list(queues),
             "slots": slots,
             "sessions": list(sessions),
-            "state": "alive",
         }
-        update = {
-            **{key: {"$literal": value} for key, value in fields.items()},
-            "started_at": "$$NOW",
-            "seen_at": "$$NOW",
-        }
-        await self._workers.update_one({"_id": worker}, [{"$set": update}], upsert=True)
+        update = {key: {"$literal": value} for key, value in fields.items()}
+        times = {"started_at": "$$NOW", "seen_at": "$$NOW", "alive_until": after(alive_for)}
+        await self._workers.update_one({"_id": worker}, [{"$set": {**update, **times}}], upsert=True)
 
     @translated
-    async def seen(self, worker: str) -> None:
-        """Give a sign of life."""
-        await self._workers.update_one({"_id": worker}, [{"$set": {"seen_at": "$$NOW"}}])
+    async def seen(self, worker: str, alive_for: timedelta) -> None:
+        """Give a sign of life, good for as long as a lease."""
+        update = {"seen_at": "$$NOW", "alive_until": after(alive_for)}
+        await self._workers.update_one({"_id": worker}, [{"$set": update}])
 
     @translated
     async def deregister(self, worker: str) -> None:
@@ -51,9 +59,16 @@ class Workers:
         await self._workers.delete_one({"_id": worker})
 
     @translated
-    async def list(self) -> list[Doc]:
-        """Return all workers that have not left."""
-        return await self._workers.find({}, {"sessions": 0}).sort("_id", 1).to_list()
+    async def forget(self, dead_for: timedelta) -> None:
+        """Remove workers that have given no sign of life for that long, far beyond any lease."""
+        limit = {"$subtract": ["$$NOW", int(dead_for / timedelta(milliseconds=1))]}
+        await self._workers.delete_many({"$expr": {"$lt": ["$alive_until", limit]}})
+
+    @translated
+    async def alive(self) -> list[Doc]:
+        """Return the workers that are alive by the server's clock, oldest first."""
+        alive = {"$expr": {"$gt": ["$alive_until", "$$NOW"]}}
+        return await self._workers.find(alive, {"sessions": 0}).sort("started_at", 1).to_list()
 
     @translated
     async def end_sessions(self, worker: str) -> None:
@@ -66,7 +81,9 @@ class Workers:
         if found is None or not found.get("sessions"):
             return
         try:
-            await self._db.command("killSessions", [{"id": session} for session in found["sessions"]])
+            await self._db.command(
+                "killSessions", [{"id": Binary.from_uuid(session)} for session in found["sessions"]]
+            )
         except OperationFailure as error:
             if error.code != _UNAUTHORIZED:
                 raise

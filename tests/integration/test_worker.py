@@ -170,7 +170,7 @@ async def test_a_hard_stop_gives_the_task_back_without_charging_an_attempt(store
         worker.stop(now=True)
         view = await until(store, job.id, ("ready",), stage="endless")
     assert view.stages[0].attempt == 0
-    assert await store.workers.list() == []
+    assert await store.workers.alive() == []
 
 
 async def test_a_soft_stop_lets_what_runs_finish(store: Store) -> None:
