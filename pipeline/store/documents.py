@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from bson import ObjectId
 from gridfs.asynchronous import AsyncGridFSBucket
 from gridfs.errors import CorruptGridFile, NoFile
@@ -51,8 +52,8 @@ class Documents:
     async def store(self, tenant: str, name: str, content: AsyncIterator[bytes]) -> StoredFile:
         """Store a stream of bytes, in bounded memory; the intent stays until `settle`.
 
-        When the stream raises, or this call is cancelled, the chunks are removed again; when that is
-        not possible either, the intent tells the sweeper.
+        When the stream raises, or this call is cancelled, the chunks are removed again; when the
+        database fails, the intent tells the sweeper.
         """
         file_id = ObjectId()
         await self._uploads.update_one(
@@ -64,8 +65,14 @@ class Documents:
             async for piece in content:
                 digest.update(piece)
                 size += len(piece)
-                await stream.write(piece)
-            await stream.close()
+                # A write that was cancelled half-way could still arrive after its removal.
+                with anyio.CancelScope(shield=True):
+                    await stream.write(piece)
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            with anyio.CancelScope(shield=True):
+                await stream.close()
+        except PyMongoError:
+            raise  # what the write did isn't known
         except BaseException:
             with anyio.move_on_after(5, shield=True):
                 await stream.abort()

@@ -4,11 +4,9 @@ A job may be inserted by any driver in any language, so the database itself refu
 Numbers may be ints, longs or doubles: drivers differ.
 """
 
-from contextlib import suppress
-
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import CollectionInvalid
+from pymongo.errors import OperationFailure
 
 from pipeline.model import JOB_ID_PATTERN, PRIORITY_RANGE, TENANT_PATTERN
 from pipeline.store.driver import Doc, translated
@@ -16,8 +14,16 @@ from pipeline.store.driver import Doc, translated
 INLINE_LIMIT = 256 * 1024
 """Bytes of the largest document that a job may carry itself."""
 
+_NAMESPACE_EXISTS = 48
+
+
+def _whole(pattern: str) -> str:
+    """Anchor a pattern at both ends of the text: a dollar sign would let a final newline pass."""
+    return rf"^(?:{pattern})\z"
+
+
 _NUMBER = ["int", "long", "double"]
-_NAME = {"bsonType": "string", "pattern": "^[a-z][a-z0-9-]{0,39}$"}
+_NAME = {"bsonType": "string", "pattern": _whole("[a-z][a-z0-9-]{0,39}")}
 _TEXT = {"bsonType": "string", "maxLength": 512}
 _OPTIONAL_DATE = {"bsonType": ["date", "null"]}
 
@@ -30,7 +36,7 @@ _DOCUMENT = {
         "name": {"bsonType": "string", "minLength": 1, "maxLength": 255},
         "type": {"bsonType": "string", "maxLength": 255},
         "size": {"bsonType": _NUMBER, "minimum": 0},
-        "sha256": {"bsonType": "string", "pattern": "^[0-9a-f]{64}$"},
+        "sha256": {"bsonType": "string", "pattern": _whole("[0-9a-f]{64}")},
         "file_id": {"bsonType": "objectId"},
         "inline": {"bsonType": "binData"},
     },
@@ -41,8 +47,8 @@ _JOB = {
     "required": ["_id", "tenant", "pipeline", "document", "state", "created_at"],
     "additionalProperties": False,
     "properties": {
-        "_id": {"bsonType": "string", "pattern": f"^{JOB_ID_PATTERN}$"},
-        "tenant": {"bsonType": "string", "pattern": f"^{TENANT_PATTERN}$"},
+        "_id": {"bsonType": "string", "pattern": _whole(JOB_ID_PATTERN)},
+        "tenant": {"bsonType": "string", "pattern": _whole(TENANT_PATTERN)},
         "pipeline": _NAME,
         "pipeline_version": {"bsonType": [*_NUMBER, "null"], "minimum": 1},
         "document": _DOCUMENT,
@@ -168,15 +174,24 @@ async def install(db: AsyncDatabase[Doc]) -> list[str]:
     existing = {each["name"]: each async for each in await db.list_collections()}
     for name, validator in VALIDATORS.items():
         if name not in existing:
-            # CollectionInvalid: another process was faster; the next install checks its validator.
-            with suppress(CollectionInvalid):
-                await db.create_collection(name, validator=validator)
+            if await _create(db, name, validator):
                 done.append(f"created {name}")
         elif existing[name].get("options", {}).get("validator", {}) != validator:
             await db.command("collMod", name, validator=validator)
             done.append(f"changed the validator of {name}")
         done += await _index(db, name)
     return done
+
+
+async def _create(db: AsyncDatabase[Doc], name: str, validator: Doc) -> bool:
+    """Create a collection; False when another process was faster, with the same validator."""
+    try:
+        await db.create_collection(name, validator=validator, check_exists=False)
+    except OperationFailure as error:
+        if error.code != _NAMESPACE_EXISTS:
+            raise
+        return False
+    return True
 
 
 async def _index(db: AsyncDatabase[Doc], name: str) -> list[str]:
