@@ -58,9 +58,11 @@ _STATUS: list[tuple[type[MillraceError], HTTPStatus]] = [
     (StoreError, HTTPStatus.INTERNAL_SERVER_ERROR),
 ]
 
-RESPONSES: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem, "content": {MEDIA_TYPE: {}}} for status in (400, 404, 409, 413, 422, 503)
-}
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of these statuses."""
+    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:

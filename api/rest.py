@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from api.events import Watch
 from api.health import ListenerView, WorkerView, listener_views, worker_views
-from api.problems import RESPONSES, BadRequest, TooSlow, explain
+from api.problems import BadRequest, TooSlow, answers, explain
 from api.seals import Seals
 from api.uploads import Upload
 from pipeline.client import Client
@@ -60,7 +60,7 @@ AService = Annotated[Services, Depends(services)]
 AClient = Annotated[Client, Depends(client)]
 AJobId = Annotated[str, Depends(job_id)]
 
-router = APIRouter(prefix="/v1", responses=RESPONSES)
+router = APIRouter(prefix="/v1", responses=answers(422, 503))
 
 
 class JobPage(BaseModel):
@@ -129,7 +129,12 @@ _FORM = {
 }
 
 
-@router.post("/jobs", status_code=status.HTTP_202_ACCEPTED, openapi_extra=_FORM)
+@router.post(
+    "/jobs",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses=answers(400, 408, 413),
+    openapi_extra=_FORM,
+)
 async def submit(
     request: Request,
     response: Response,
@@ -221,25 +226,25 @@ async def list_jobs(
     return JobPage(jobs=jobs, next=jobs[-1].id if len(jobs) == limit else None)
 
 
-@router.get("/jobs/{id}")
+@router.get("/jobs/{id}", responses=answers(404))
 async def get_job(job: AJobId, client: AClient) -> JobView:
     """Return one job with its stages."""
     return await client.get(job)
 
 
-@router.post("/jobs/{id}/cancel")
+@router.post("/jobs/{id}/cancel", responses=answers(404, 409))
 async def cancel(job: AJobId, client: AClient) -> JobView:
     """Cancel a job that has not ended."""
     return await client.cancel(job)
 
 
-@router.post("/jobs/{id}/retry")
+@router.post("/jobs/{id}/retry", responses=answers(404, 409))
 async def retry(job: AJobId, client: AClient) -> JobView:
     """Try a failed job's failed stage again; its finished parts are kept."""
     return await client.retry(job)
 
 
-@router.get("/jobs/{id}/outputs/{stage}")
+@router.get("/jobs/{id}/outputs/{stage}", responses=answers(404))
 async def get_output(job: AJobId, stage: str, client: AClient) -> dict[str, Any]:
     """Return what a stage wrote."""
     return await client.output(job, stage)
@@ -276,7 +281,7 @@ async def watch_all(request: Request) -> AsyncIterator[ServerSentEvent]:
     return await _watch(request, None)
 
 
-@router.get("/jobs/{id}/events", response_class=EventSourceResponse)
+@router.get("/jobs/{id}/events", response_class=EventSourceResponse, responses=answers(400, 404))
 async def job_events(
     events: Annotated[AsyncIterator[ServerSentEvent], Depends(watch_job)],
 ) -> AsyncIterable[ServerSentEvent]:
@@ -285,7 +290,7 @@ async def job_events(
         yield event
 
 
-@router.get("/events", response_class=EventSourceResponse)
+@router.get("/events", response_class=EventSourceResponse, responses=answers(400))
 async def all_events(
     events: Annotated[AsyncIterator[ServerSentEvent], Depends(watch_all)],
 ) -> AsyncIterable[ServerSentEvent]:

@@ -1,12 +1,17 @@
 """The REST API, called over HTTP as a stranger's client calls it."""
 
+import hashlib
 import json
+import tempfile
+import tracemalloc
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import anyio
 import httpx
 import pytest
 from anyio.abc import SocketStream
+from openapi_spec_validator import validate
 
 from pipeline.settings import ApiSettings
 from pipeline.store import Store
@@ -378,3 +383,52 @@ async def test_a_document_is_submitted_before_any_worker_lives(store: Store) -> 
         assert [stage["name"] for stage in job["stages"]] == []
         async with running(store, COUNTING):
             assert (await until(store, job["id"])).state == "succeeded"
+
+
+async def test_a_large_upload_streams_in_bounded_memory_past_the_disk(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")  # a spooled upload would want a file there
+    size = 192 * 1024 * 1024
+    head, tail = form(FOR_COUNTING, ('name="file"; filename="a.bin"', "\0")).split(b"\0")
+
+    async def body() -> AsyncIterator[bytes]:
+        yield head
+        for _ in range(size // 65536):
+            yield b"\r\n--limi" * 8192
+        yield tail
+
+    async with serving(store.settings) as served:
+        tracemalloc.start()
+        try:
+            answer = await served.http.post("/v1/jobs", content=body(), headers=FORM)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert answer.status_code == 202, answer.text
+    document = answer.json()["document"]
+    assert document["size"] == size
+    assert document["sha256"] == hashlib.sha256(b"\r\n--limi" * (size // 8)).hexdigest()
+    assert peak < size  # the driver's GridFS stream alone gathers 48 MB at a time, and copies them
+
+
+async def test_the_openapi_document_is_valid_and_names_what_the_routes_answer(store: Store) -> None:
+    async with serving(store.settings) as served:
+        document = await served.get("/openapi.json")
+    validate(document)
+    told = {
+        f"{method} {path}": {int(status) for status in operation["responses"]}
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert told["post /v1/jobs"] == {202, 400, 408, 413, 422, 503}
+    assert told["get /v1/jobs"] == {200, 422, 503}
+    assert told["get /v1/jobs/{id}"] == {200, 404, 422, 503}
+    assert told["post /v1/jobs/{id}/cancel"] == told["post /v1/jobs/{id}/retry"] == {200, 404, 409, 422, 503}
+    assert told["get /v1/jobs/{id}/events"] == {200, 400, 404, 422, 503}
+    assert told["get /health/ready"] == {200, 503}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    assert list(answer["content"]) == ["application/problem+json"]
