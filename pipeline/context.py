@@ -5,8 +5,11 @@ provides from MongoDB and `pipeline.trial` from memory.
 """
 
 import logging
+import os
+import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
@@ -16,6 +19,7 @@ from anyio import CapacityLimiter
 from pydantic import BaseModel, TypeAdapter
 
 from pipeline.errors import PartError
+from pipeline.tether import tether
 
 T = TypeVar("T")
 Part = TypeVar("Part")
@@ -129,11 +133,10 @@ class StageContext:
 
         For work that keeps a core busy. The function and its arguments must be picklable: a
         module-level function of plain values. At most as many run at once as the worker has
-        processors to give; the child is killed when the attempt is cancelled.
+        processors to give; the child is killed when the attempt is cancelled, and dies with the worker.
         """
-        return await anyio.to_process.run_sync(
-            function, *arguments, cancellable=True, limiter=self._processes
-        )
+        call = partial(_in_child, os.getpid(), function, *arguments)
+        return await anyio.to_process.run_sync(call, cancellable=True, limiter=self._processes)
 
     async def checkpoint(
         self,
@@ -214,6 +217,11 @@ class StageContext:
         if self._saved is None:
             self._saved = dict(await self._services.checkpoints())
         return self._saved
+
+
+def _in_child(parent: int, function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
+    tether(parent, signal.SIGKILL)
+    return function(*arguments)
 
 
 def _part_error(part: str, cause: Exception) -> PartError:

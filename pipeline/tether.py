@@ -19,13 +19,18 @@ def tethered(command: list[str]) -> list[str]:
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(os.getpid()), *command]
 
 
+def tether(parent: int, number: signal.Signals) -> None:
+    """Have this process signalled when its parent, of that process id, ends. Cheap, and may be repeated."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:
+            sys.exit("the parent is gone already")
+
+
 def main() -> None:
     """Tether this process to its parent and become the program."""
     parent, program = int(sys.argv[1]), sys.argv[2:]
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            sys.exit("the parent is gone already")
+    tether(parent, signal.SIGTERM)
     os.execvp(program[0], program)  # noqa: S606 -- there is no shell to want
 
 
