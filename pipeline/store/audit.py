@@ -48,19 +48,38 @@ class Audit:
             return [await check(session) for check in checks]
 
     async def _jobs_have_work(self, session: AsyncClientSession) -> Finding:
-        """A job that hasn't ended has exactly one open task; one that has, none."""
+        """A running job has exactly one open task, any other none; one that succeeded, all its stages."""
         open_states = ["ready", "running"]
+        done = {
+            "$setUnion": [
+                {"$map": {"input": _having("$tasks", "state", ["succeeded"]), "in": "$$this.stage"}}
+            ]
+        }
         stages: Stages = [
-            {"$lookup": {"from": "tasks", "localField": "_id", "foreignField": "job", "as": "tasks"}},
-            {"$project": {"state": 1, "open": {"$size": _having("$tasks", "state", open_states)}}},
-            {"$match": {"$nor": [{"state": "running", "open": 1}, {"state": {"$ne": "running"}, "open": 0}]}},
+            _join("tasks", "_id", "job", "tasks"),
+            {
+                "$project": {
+                    "state": 1,
+                    "open": {"$size": _having("$tasks", "state", open_states)},
+                    "undone": {"$setDifference": [{"$ifNull": ["$stages", ["none"]]}, done]},
+                }
+            },
+            {
+                "$match": {
+                    "$nor": [
+                        {"state": "running", "open": 1},
+                        {"state": {"$in": ["submitted", "failed", "cancelled"]}, "open": 0},
+                        {"state": "succeeded", "open": 0, "undone": []},
+                    ]
+                }
+            },
         ]
         return await self._finding("I1", "no accepted job is lost", "jobs", stages, session)
 
     async def _outputs_and_successes(self, session: AsyncClientSession) -> Finding:
         """A succeeded task has its output, and nothing else has one."""
         stages: Stages = [
-            {"$lookup": {"from": "outputs", "localField": "_id", "foreignField": "_id", "as": "output"}},
+            _join("outputs", "_id", "_id", "output"),
             {
                 "$match": {
                     "$expr": {"$ne": [{"$eq": ["$state", "succeeded"]}, {"$eq": [{"$size": "$output"}, 1]}]}
@@ -70,9 +89,9 @@ class Audit:
         return await self._finding("I2", "one output for every succeeded task", "tasks", stages, session)
 
     async def _successors(self, session: AsyncClientSession) -> Finding:
-        """A succeeded task that isn't its job's last has its successor; no other has one."""
+        """A succeeded task that isn't its job's last has its successor, no other has one; all have a job."""
         stages: Stages = [
-            {"$lookup": {"from": "jobs", "localField": "job", "foreignField": "_id", "as": "owner"}},
+            _join("jobs", "job", "_id", "owner"),
             {"$set": {"names": {"$first": "$owner.stages"}}},
             {"$set": {"position": {"$indexOfArray": ["$names", "$stage"]}}},
             {"$set": {"next": {"$arrayElemAt": ["$names", {"$add": ["$position", 1]}]}}},
@@ -83,7 +102,7 @@ class Audit:
                     }
                 }
             },
-            {"$lookup": {"from": "tasks", "localField": "next_id", "foreignField": "_id", "as": "successor"}},
+            _join("tasks", "next_id", "_id", "successor"),
             {
                 "$set": {
                     "due": {
@@ -94,14 +113,21 @@ class Audit:
                     }
                 }
             },
-            {"$match": {"$expr": {"$ne": ["$due", {"$gt": [{"$size": "$successor"}, 0]}]}}},
+            {
+                "$match": {
+                    "$or": [
+                        {"owner": []},
+                        {"$expr": {"$ne": ["$due", {"$gt": [{"$size": "$successor"}, 0]}]}},
+                    ]
+                }
+            },
         ]
         return await self._finding("I3", "one successor for every completed task", "tasks", stages, session)
 
     async def _fences(self, session: AsyncClientSession) -> Finding:
         """An output was written under the last lease that its task ever had."""
         stages: Stages = [
-            {"$lookup": {"from": "tasks", "localField": "_id", "foreignField": "_id", "as": "task"}},
+            _join("tasks", "_id", "_id", "task"),
             {"$match": {"$expr": {"$ne": ["$fence", {"$first": "$task.lease.fence"}]}}},
         ]
         return await self._finding(
@@ -111,7 +137,7 @@ class Audit:
     async def _inputs(self, session: AsyncClientSession) -> Finding:
         """An output names the hash of the document or of the output that it was made from."""
         stages: Stages = [
-            {"$lookup": {"from": "jobs", "localField": "job", "foreignField": "_id", "as": "owner"}},
+            _join("jobs", "job", "_id", "owner"),
             {"$set": {"names": {"$first": "$owner.stages"}}},
             {"$set": {"position": {"$indexOfArray": ["$names", "$stage"]}}},
             {
@@ -120,7 +146,7 @@ class Audit:
                 }
             },
             {"$set": {"before_id": {"$concat": ["$job", ":", "$before", ":", {"$toString": "$revision"}]}}},
-            {"$lookup": {"from": "outputs", "localField": "before_id", "foreignField": "_id", "as": "input"}},
+            _join("outputs", "before_id", "_id", "input"),
             {"$set": {"made_from": [{"$first": "$owner.document.sha256"}, {"$first": "$input.sha256"}]}},
             {"$match": {"$expr": {"$not": {"$in": ["$input_sha256", "$made_from"]}}}},
         ]
@@ -131,42 +157,34 @@ class Audit:
         return await self._finding("I6", "attempts are bounded", "tasks", stages, session)
 
     async def _bytes(self, session: AsyncClientSession) -> Finding:
-        """Every file belongs to a job, an output or a recent upload; every job's file is there, whole."""
+        """Files and chunks belong to a job, an output or an upload; what those refer to is there, whole."""
+        uploading = _join("uploads", "_id", "_id", "upload")
         unowned: Stages = [
-            {
-                "$lookup": {
-                    "from": "jobs",
-                    "localField": "_id",
-                    "foreignField": "document.file_id",
-                    "as": "job",
-                }
-            },
-            {"$lookup": {"from": "outputs", "localField": "_id", "foreignField": "file_id", "as": "output"}},
-            {"$lookup": {"from": "uploads", "localField": "_id", "foreignField": "_id", "as": "upload"}},
+            _join("jobs", "_id", "document.file_id", "job"),
+            _join("outputs", "_id", "file_id", "output"),
+            uploading,
             {"$match": {"job": [], "output": [], "upload": []}},
         ]
-        orphans = await self._finding(
-            "I7", "no orphan bytes, none missing", "documents.files", unowned, session
-        )
-        missing: Stages = [
-            {"$match": {"document.file_id": {"$exists": True}}},
-            {
-                "$lookup": {
-                    "from": "documents.files",
-                    "localField": "document.file_id",
-                    "foreignField": "_id",
-                    "as": "file",
-                }
-            },
-            {"$match": {"$expr": {"$ne": [{"$first": "$file.length"}, "$document.size"]}}},
+        stray: Stages = [
+            {"$group": {"_id": "$files_id"}},
+            _join("documents.files", "_id", "_id", "file"),
+            uploading,
+            {"$match": {"file": [], "upload": []}},
         ]
-        lost = await self._finding("I7", "", "jobs", missing, session)
-        return orphans.model_copy(
-            update={
-                "checked": orphans.checked + lost.checked,
-                "violations": orphans.violations + lost.violations,
-                "examples": [*orphans.examples, *lost.examples][:EXAMPLES],
-            }
+        checks = (
+            ("documents.files", unowned),
+            ("documents.chunks", stray),
+            ("jobs", _lost("document.file_id", "document.size")),
+            ("outputs", _lost("file_id", "size")),
+        )
+        title = "no orphan bytes, none missing"
+        found = [await self._finding("I7", title, *check, session) for check in checks]
+        return Finding(
+            promise="I7",
+            title=title,
+            checked=sum(each.checked for each in found),
+            violations=sum(each.violations for each in found),
+            examples=[example for each in found for example in each.examples][:EXAMPLES],
         )
 
     async def _gaps(self, session: AsyncClientSession) -> Finding:
@@ -199,3 +217,16 @@ class Audit:
 
 def _having(array: str, field: str, values: list[str]) -> Doc:
     return {"$filter": {"input": array, "cond": {"$in": [f"$$this.{field}", values]}}}
+
+
+def _join(collection: str, local: str, foreign: str, name: str) -> Doc:
+    return {"$lookup": {"from": collection, "localField": local, "foreignField": foreign, "as": name}}
+
+
+def _lost(file_id: str, size: str) -> Stages:
+    """Leave documents over whose file in GridFS is missing, or of another size than they say."""
+    return [
+        {"$match": {file_id: {"$exists": True}}},
+        _join("documents.files", file_id, "_id", "file"),
+        {"$match": {"$expr": {"$ne": [{"$first": "$file.length"}, f"${size}"]}}},
+    ]
