@@ -131,5 +131,6 @@ def job_changes(job: str) -> Sequence[Mapping[str, Any]]:
 
 def clean_name(name: str) -> str:
     """Return a document's name without path, control and direction characters, at most 255 long."""
-    base = name.replace("\\", "/").rsplit("/", 1)[-1].translate(_FORBIDDEN).strip()
-    return base[:MAX_NAME] or "unnamed"
+    text = name.encode(errors="replace").decode()  # lone surrogates are no text
+    base = text.replace("\\", "/").rsplit("/", 1)[-1].translate(_FORBIDDEN).strip()
+    return base[:MAX_NAME].rstrip() or "unnamed"

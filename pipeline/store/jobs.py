@@ -1,6 +1,7 @@
 """Jobs: inserted, read, listed, cancelled, tried again."""
 
 import hashlib
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -110,12 +111,13 @@ class Jobs:
         """
 
         async def run(session: AsyncClientSession) -> None:
+            # The task first: events come in this order, and the job's end is the last that watchers hear.
+            current = {"job": job, "tenant": tenant, "state": {"$in": ["ready", "running"]}}
+            await self._tasks.update_many(current, [transitions.cancel_task()], session=session)
             match = {"_id": job, "tenant": tenant, "state": _OPEN}
             result = await self._jobs.update_one(match, [transitions.cancel_job()], session=session)
             if not result.matched_count:
                 raise await self._refusal(job, tenant, "cancelled", session)
-            current = {"job": job, "state": {"$in": ["ready", "running"]}}
-            await self._tasks.update_many(current, [transitions.cancel_task()], session=session)
 
         await self._transaction(run)
 
@@ -156,7 +158,8 @@ class Jobs:
 
 def idempotency_hash(job: Mapping[str, Any]) -> str:
     """Return the hash of what must be the same when an idempotency key is used again."""
-    parts = [job["pipeline"], job["document"]["sha256"], repr(sorted(job.get("params", {}).items()))]
+    params = json.dumps(job.get("params", {}), sort_keys=True, default=repr)
+    parts = [job["pipeline"], job["document"]["sha256"], params]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
