@@ -5,21 +5,17 @@ provides from MongoDB and `pipeline.trial` from memory.
 """
 
 import logging
-import os
-import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 import anyio
-import anyio.to_process
 from anyio import CapacityLimiter
 from pydantic import BaseModel, TypeAdapter
 
 from pipeline.errors import PartError
-from pipeline.tether import tether
+from pipeline.processes import Processes
 
 T = TypeVar("T")
 Part = TypeVar("Part")
@@ -97,7 +93,7 @@ class StageContext:
         document: Document,
         services: AttemptServices,
         earlier: Mapping[type[BaseModel], str],
-        processes: CapacityLimiter,
+        processes: Processes,
     ) -> None:
         self.job = job
         self.task = task
@@ -111,6 +107,7 @@ class StageContext:
         self._services = services
         self._earlier = earlier
         self._processes = processes
+        self._served = 0
         self._saved: dict[str, Any] | None = None
 
     def progress(self, done: int, total: int | None = None, unit: str = "part") -> None:
@@ -135,8 +132,8 @@ class StageContext:
         module-level function of plain values. At most as many run at once as the worker has
         processors to give; the child is killed when the attempt is cancelled, and dies with the worker.
         """
-        call = partial(_in_child, os.getpid(), function, *arguments)
-        return await anyio.to_process.run_sync(call, cancellable=True, limiter=self._processes)
+        served, self._served = self._served, self._served + 1
+        return await self._processes.run(served, function, *arguments)
 
     async def checkpoint(
         self,
@@ -188,7 +185,7 @@ class StageContext:
         self.progress(done, len(parts), unit)
         results: dict[int, T] = {}
         failed: PartError | None = None
-        limiter = CapacityLimiter(concurrency or max(1, int(self._processes.total_tokens)))
+        limiter = CapacityLimiter(concurrency or self._processes.total)
 
         def step() -> Progress:
             nonlocal done
@@ -217,11 +214,6 @@ class StageContext:
         if self._saved is None:
             self._saved = dict(await self._services.checkpoints())
         return self._saved
-
-
-def _in_child(parent: int, function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
-    tether(parent, signal.SIGKILL)
-    return function(*arguments)
 
 
 def _part_error(part: str, cause: Exception) -> PartError:

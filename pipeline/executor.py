@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
-from anyio import BrokenWorkerProcess, CapacityLimiter
+from anyio import BrokenWorkerProcess
 from pydantic import BaseModel, ValidationError
 
 from pipeline.attempt import Attempt, Desk
@@ -21,6 +21,7 @@ from pipeline.errors import LeaseLost, PartError, PermanentError, TemporaryError
 from pipeline.leases import Holding
 from pipeline.model import Failed, Failure, Lost, Outcome, Succeeded, Task
 from pipeline.patience import until_available
+from pipeline.processes import Processes
 from pipeline.stage import Pipeline, RetryPolicy, Stage
 
 _log = logging.getLogger("millrace.executor")
@@ -35,7 +36,7 @@ class Executor:
 
     desk: Desk
     pipeline: Pipeline
-    processes: CapacityLimiter
+    processes: Processes
 
     async def execute(self, holding: Holding) -> Outcome:
         """Run the stage's function; every failure of it is an outcome, never an exception."""

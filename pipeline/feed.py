@@ -7,6 +7,7 @@ back with the position of the last event it saw, and what lies between is replay
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -20,6 +21,9 @@ _log = logging.getLogger("millrace.feed")
 BUFFER = 4096
 """Events that a subscriber may lag behind. One that lags more is cut off, and comes back by position."""
 
+_NO_WAIT = timedelta(milliseconds=1)
+"""An empty answer that comes at once says that there is no more; the server takes 0 for its default."""
+
 Wanted = Callable[[Event], bool]
 
 
@@ -32,6 +36,10 @@ class Subscription:
         self.sending: MemoryObjectSendStream[Event]
         self.events: MemoryObjectReceiveStream[Event]
         self.sending, self.events = anyio.create_memory_object_stream[Event](BUFFER)
+
+    def skip_to(self, position: str) -> None:
+        """Note that the watcher has everything up to there, so that it is not told again."""
+        self.position = max(self.position, position)
 
 
 class Feed:
@@ -64,6 +72,7 @@ class Feed:
                 except HistoryLost as error:
                     _log.warning("watchers have to start afresh: %s", error)
                     self._position = ""
+                    self._opened = anyio.Event()
                     self._cut_off()
                 except StoreError as error:
                     _log.warning("the feed opens its stream again: %s", error)
@@ -91,20 +100,17 @@ class Feed:
         """Wait until there is a position to start from."""
         await self._opened.wait()
 
-    async def replay(self, after: str, subscription: Subscription) -> AsyncIterator[Event]:
-        """Yield what a watcher missed between its position and its subscription's.
+    async def replay(self, after: str, wanted: Wanted) -> AsyncIterator[Event]:
+        """Yield everything that happened from a watcher's position until now.
+
+        The last of it may come by its subscription too.
 
         Raises:
             HistoryLost: that is too long ago; read what is, instead.
         """
-        if after >= subscription.position:
-            return
-        async with self._changes.open(FEED, after=after) as stream:
-            while stream.token < subscription.position:
-                event = await stream.read()
-                if event is not None and event.token > subscription.position:
-                    return
-                if event is not None and subscription.wanted(event):
+        async with self._changes.open(FEED, after=after, wait=_NO_WAIT) as stream:
+            while (event := await stream.read()) is not None:
+                if wanted(event):
                     yield event
 
     async def _read(self, stream: Stream) -> None:

@@ -1,4 +1,7 @@
-"""Try one stage on one file, without MongoDB: `output = await run_stage(ocr, Path("scan.pdf"))`."""
+"""Try one stage on one file, without MongoDB: `output = await run_stage(ocr, Path("scan.pdf"))`.
+
+In a script, call it below `if __name__ == "__main__":`, as child processes import the main module.
+"""
 
 import hashlib
 import mimetypes
@@ -7,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from pydantic import BaseModel
 
 from pipeline.context import Document, Progress, StageContext
+from pipeline.processes import Processes
 from pipeline.stage import Stage
 
 
@@ -86,6 +90,6 @@ async def run_stage(
         document=document,
         services=services,
         earlier=names,
-        processes=CapacityLimiter(processes or os.cpu_count() or 1),
+        processes=Processes(processes or os.cpu_count() or 1),
     )
     return await stage.call(document if stage.input is Document else earlier[-1], context, params)

@@ -24,6 +24,7 @@ from pipeline.leases import Leases
 from pipeline.listener import Listener
 from pipeline.model import Change, Failed, Interrupted, Lost, Outcome, Succeeded, Task, queue_name
 from pipeline.patience import until_available
+from pipeline.processes import Processes
 from pipeline.rescuer import Rescuer
 from pipeline.settings import WorkerSettings
 from pipeline.stage import Pipeline
@@ -80,7 +81,7 @@ class Worker:
         lease = self._settings.lease
         self._claimer = Claimer(store.tasks, self.name, self._queues, self._settings.slots, lease)
         self._leases = Leases(store.tasks, lease)
-        self._processes = anyio.CapacityLimiter(self._settings.processes)
+        self._processes = Processes(self._settings.processes)
         self._soft, self._hard = anyio.Event(), anyio.Event()
 
     @property

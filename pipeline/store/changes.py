@@ -141,7 +141,7 @@ class Stream:
         return str(token["_data"]) if token else ""
 
     async def read(self) -> Event | None:
-        """Return the next event, or None when there was none within `MAX_AWAIT`.
+        """Return the next event, or None when there was none within the stream's waiting time.
 
         Raises:
             HistoryLost: the stream can't go on from here.
@@ -223,18 +223,25 @@ class Changes:
 
     @asynccontextmanager
     async def open(
-        self, stages: Stages, *, after: str | None = None, at: OperationTime | None = None
+        self,
+        stages: Stages,
+        *,
+        after: str | None = None,
+        at: OperationTime | None = None,
+        wait: timedelta = MAX_AWAIT,
     ) -> AsyncIterator[Stream]:
         """Open a stream: right after a token, of everything from an operation time on, or from now.
+
+        `wait` is how long a read that finds nothing waits.
 
         Raises:
             HistoryLost: it can't start at this position.
             StoreUnavailable: the database can't be reached.
         """
         start: Doc = {"start_after": {"_data": after}} if after else {"start_at_operation_time": at}
-        wait = int(MAX_AWAIT.total_seconds() * 1000)
+        milliseconds = int(wait / timedelta(milliseconds=1))
         try:
-            stream = await self._db.watch(list(stages), max_await_time_ms=wait, **start)
+            stream = await self._db.watch(list(stages), max_await_time_ms=milliseconds, **start)
         except PyMongoError as error:
             raise _translate(error, from_token=after is not None) from error
         async with stream:
