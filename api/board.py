@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 Json = dict[str, Any]
@@ -64,7 +65,7 @@ class Board:
         total, done = progress.get("total") or 1, progress.get("done") or 0
         state = stage["state"]
         colour = _COLOURS.get(state, "dim")
-        parts = f" {done}/{total} {progress['unit']}s" if progress.get("total") else ""
+        parts = escape(f" {done}/{total} {progress['unit']}s") if progress.get("total") else ""
         attempt = f" (attempt {stage['attempt']})" if stage["attempt"] > 1 else ""
         self._progress.update(
             self._bars[key],
@@ -78,7 +79,7 @@ class Board:
 def board(console: Console) -> Iterator[Board]:
     """Show a board while the block runs."""
     columns = (
-        TextColumn("{task.fields[document]:<14.14}"),
+        TextColumn("{task.fields[document]:<14.14}", markup=False),
         TextColumn("{task.fields[stage]:<5}"),
         BarColumn(bar_width=30),
         TextColumn("{task.fields[state]}"),

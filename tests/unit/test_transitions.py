@@ -1,0 +1,241 @@
+"""Transitions are guarded by the lease, deterministic in their ids, and read nothing from outside as code."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import Progress, transitions
+from pipeline.model import (
+    Change,
+    DocumentReference,
+    Failure,
+    Lease,
+    StageOutput,
+    Submitted,
+    Succeeded,
+    Task,
+    Write,
+    queue_name,
+)
+from tests.support import COUNTING
+
+JOB = "acme.0123456789abcdef0123"
+LEASE = Lease("claim", 7, "worker-1")
+MINUTE = timedelta(minutes=1)
+TASK = Task(
+    id=f"{JOB}:read:1",
+    job=JOB,
+    tenant="acme",
+    pipeline="counting",
+    pipeline_version=1,
+    stage="read",
+    revision=1,
+    priority=4,
+    attempt=1,
+    max_attempts=3,
+    lease=LEASE,
+    traceparent="00-trace",
+    document=DocumentReference("a.txt", "text/plain", 3, "d" * 64),
+    params={},
+    inputs={},
+)
+LAST = replace(TASK, id=f"{JOB}:count:1", stage="count", inputs={"read": 1})
+OUTPUT = StageOutput({"text": "abc"}, "b" * 64, 14, "d" * 64, 1)
+FAILURE = Failure("ValueError", "broken", "page 3", "trace")
+DOCUMENT = {
+    "_id": TASK.id,
+    "job": JOB,
+    "attempt": 1,
+    "max_attempts": 3,
+    "lease": {"claim_id": "claim", "fence": 7, "worker": "worker-1"},
+}
+
+
+def holders(task: Task, failure: Failure = FAILURE, unit: str = "page", key: str = "key") -> list[Change]:
+    """Every change that the holder of a task can make."""
+    progress = Progress(1, 2, unit)
+    return [
+        transitions.complete(task, Succeeded(OUTPUT, progress), COUNTING),
+        transitions.fail(task, failure),
+        transitions.retry(task, failure, MINUTE),
+        transitions.interrupt(task),
+        transitions.checkpoint(task, key, {"a": 1}, progress, MINUTE),
+    ]
+
+
+def updated(write: Write) -> Mapping[str, Any]:
+    [stage] = write.update
+    fields: Mapping[str, Any] = stage["$set"]
+    return fields
+
+
+@pytest.mark.parametrize(
+    "change", holders(TASK), ids=["complete", "fail", "retry", "interrupt", "checkpoint"]
+)
+def test_every_write_of_a_holder_asks_for_its_lease(change: Change) -> None:
+    assert change.guard.collection == "tasks"
+    assert change.guard.filter == {
+        "_id": TASK.id,
+        "state": "running",
+        "lease.claim_id": "claim",
+        "lease.fence": 7,
+    }
+
+
+def test_the_fence_and_the_number_of_a_claim_are_never_written_by_a_holder() -> None:
+    for change in holders(TASK):
+        assert "lease.fence" not in updated(change.guard)
+        assert "lease" not in updated(change.guard)
+
+
+def test_an_end_gives_the_lease_back() -> None:
+    for change in holders(TASK)[:4]:
+        fields = updated(change.guard)
+        assert [fields[f"lease.{name}"] for name in ("claim_id", "worker", "until")] == [None] * 3
+
+
+def test_states_after_each_outcome() -> None:
+    states = [updated(change.guard).get("state") for change in holders(TASK)]
+    assert states == ["succeeded", "failed", "ready", "ready", None]
+
+
+def test_every_change_has_an_id_of_its_own() -> None:
+    changes = [transitions.interrupt(TASK) for _ in range(50)]
+    assert len({change.id for change in changes}) == 50
+
+
+def test_admission_creates_the_first_task_once() -> None:
+    run_at = datetime(2026, 1, 1, tzinfo=UTC)
+    job = Submitted(JOB, "acme", "counting", 4, run_at, None)
+    change = transitions.admit(job, COUNTING, "00-trace")
+    assert change.guard.filter == {"_id": JOB, "state": "submitted"}
+    fields = updated(change.guard)
+    assert (fields["state"], fields["pipeline_version"]) == ("running", 1)
+    assert fields["stages"] == ["read", "count"]
+    [(collection, task)] = change.creates
+    assert (collection, task["_id"], task["state"]) == ("tasks", f"{JOB}:read:1", "ready")
+    assert task["queue"] == queue_name("counting", 1, "read")
+    assert (task["tenant"], task["priority"], task["run_at"], task["delayed"]) == ("acme", 4, run_at, True)
+    assert (task["attempt"], task["max_attempts"], task["lease"]["fence"]) == (0, 3, 0)
+    assert task["traceparent"] == "00-trace"
+
+
+def test_what_is_due_at_once_is_not_delayed() -> None:
+    change = transitions.admit(Submitted(JOB, "acme", "counting", 0, None, None), COUNTING, None)
+    assert change.creates[0][1]["run_at"] is None  # the server's now
+    assert "delayed" not in change.creates[0][1]
+
+
+def test_completion_writes_the_output_and_the_successor() -> None:
+    change = transitions.complete(TASK, Succeeded(OUTPUT, Progress(2, 2)), COUNTING)
+    (outputs, output), (tasks, successor) = change.creates
+    assert (outputs, tasks, change.then) == ("outputs", "tasks", ())
+    assert output["_id"] == TASK.id
+    assert (output["claim_id"], output["fence"], output["input_sha256"]) == ("claim", 7, "d" * 64)
+    assert output["body"] == {"text": "abc"}
+    assert successor["_id"] == f"{JOB}:count:1"
+    assert successor["inputs"] == {"read": 1}
+    assert (successor["priority"], successor["tenant"], successor["attempt"]) == (4, "acme", 0)
+    assert updated(change.guard)["progress"] == {"$literal": {"done": 2, "total": 2, "unit": "part"}}
+
+
+def test_completion_of_the_last_stage_ends_the_job() -> None:
+    change = transitions.complete(LAST, Succeeded(OUTPUT, None), COUNTING)
+    assert [collection for collection, _ in change.creates] == ["outputs"]
+    [end] = change.then
+    assert (end.collection, end.filter) == ("jobs", {"_id": JOB, "state": "running"})
+    assert updated(end)["state"] == "succeeded"
+    assert "progress" not in updated(change.guard)
+
+
+def test_a_large_output_is_referred_to() -> None:
+    change = transitions.complete(TASK, Succeeded(replace(OUTPUT, file_id="file"), None), COUNTING)
+    output = change.creates[0][1]
+    assert output["file_id"] == "file"
+    assert "body" not in output
+
+
+def test_failure_ends_the_job_with_its_reason() -> None:
+    change = transitions.fail(TASK, FAILURE)
+    [end] = change.then
+    assert updated(end)["state"] == "failed"
+    assert updated(end)["error"] == {
+        "$literal": {"type": "ValueError", "message": "broken", "part": "page 3", "stage": "read"}
+    }
+
+
+def test_a_retry_waits_and_leaves_the_job_alone() -> None:
+    change = transitions.retry(TASK, FAILURE, timedelta(seconds=1.5))
+    assert change.then == ()
+    fields = updated(change.guard)
+    assert (fields["run_at"], fields["delayed"]) == ({"$add": ["$$NOW", 1500]}, True)
+    assert "attempt" not in fields
+
+
+def test_an_interruption_takes_its_attempt_back() -> None:
+    assert updated(transitions.interrupt(TASK).guard)["attempt"] == {"$subtract": ["$attempt", 1]}
+
+
+@pytest.mark.parametrize("expired", [True, False])
+def test_a_rescue_asks_whether_the_lease_is_still_the_one_it_saw(expired: bool) -> None:
+    guard = transitions.rescue(DOCUMENT, FAILURE, expired=expired).guard
+    assert guard.filter["lease.claim_id"] == "claim"
+    assert guard.filter["lease.fence"] == 7
+    assert ("$expr" in guard.filter) is expired
+    assert updated(guard)["state"] == "ready"
+    assert "attempt" not in updated(guard)
+
+
+def test_a_rescue_without_attempts_left_fails_the_job() -> None:
+    change = transitions.rescue({**DOCUMENT, "attempt": 3}, FAILURE, expired=True)
+    assert updated(change.guard)["state"] == "failed"
+    assert "$expr" in change.guard.filter
+    assert updated(change.then[0])["error"]["$literal"]["stage"] == "read"
+
+
+def test_errors_are_bounded() -> None:
+    for change in (transitions.retry(TASK, FAILURE, MINUTE), transitions.fail(TASK, FAILURE)):
+        assert updated(change.guard)["errors"]["$slice"][1] == -transitions.MAX_ERRORS
+
+
+def test_reopening_keeps_the_fence_and_starts_the_attempts_afresh() -> None:
+    fields = transitions.reopen_task()["$set"]
+    assert (fields["state"], fields["attempt"]) == ("ready", 0)
+    assert "lease.fence" not in fields
+    assert "errors" not in fields
+
+
+def exposed(value: Any) -> Iterator[str]:
+    """Every string that MongoDB would read as an expression: all that are outside of `$literal`."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            if name != "$literal":
+                yield from exposed(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from exposed(inner)
+
+
+@given(st.text(max_size=20).map(lambda text: f"$planted{text}"))
+def test_nothing_from_outside_is_read_as_an_expression(text: str) -> None:
+    task = replace(TASK, lease=replace(LEASE, worker=text), traceparent=text)
+    document = {**DOCUMENT, "lease": {**LEASE_FIELDS, "worker": text}}
+    failure = Failure(text, text, text, text)
+    changes = [
+        *holders(task, failure, unit=text, key=text),
+        transitions.rescue(document, failure, expired=True),
+        transitions.rescue({**document, "attempt": 3}, failure, expired=False),
+        transitions.admit(Submitted(JOB, "acme", "counting", 0, None, text), COUNTING, text),
+    ]
+    writes = [write for change in changes for write in (change.guard, *change.then)]
+    assert not [found for write in writes for found in exposed(write.update) if "planted" in found]
+
+
+LEASE_FIELDS: Mapping[str, Any] = {"claim_id": "claim", "fence": 7}
