@@ -10,7 +10,7 @@ from datetime import timedelta
 import anyio
 
 from pipeline import transitions
-from pipeline.errors import LeaseLost, StoreUnavailable
+from pipeline.errors import LeaseLost, StateConflict, StoreUnavailable
 from pipeline.model import Failure
 from pipeline.store import Store
 from pipeline.store.commits import Commits
@@ -20,6 +20,8 @@ _log = logging.getLogger("millrace.rescuer")
 BATCH = 64
 _MARGIN = 0.2
 """Seconds after a lease's end before it is looked at."""
+_STUCK = 2.0
+"""Seconds until the next look when nothing that had expired could be given back."""
 
 
 class Rescuer:
@@ -59,7 +61,7 @@ class Rescuer:
 
     async def _look(self) -> None:
         try:
-            await self._rescue_expired()
+            none_left = await self._rescue_expired()
             wait = await self._store.tasks.next_wake()
         except StoreUnavailable as error:
             # After an outage every lease seems to have run out: their holders get time to renew first.
@@ -68,25 +70,38 @@ class Rescuer:
             self.arm(1.0)
             return
         if wait is not None:
-            self.arm(wait.total_seconds() + _MARGIN)
+            self.arm(wait.total_seconds() + (_MARGIN if none_left else _STUCK))
         self._wake()
 
-    async def _rescue_expired(self) -> None:
+    async def _rescue_expired(self) -> bool:
+        """Give back what has expired; False when something had, and none of it could be given back."""
         if anyio.current_time() < self._not_before:
             self.arm(self._not_before - anyio.current_time())
-            return
-        for task in await self._store.tasks.expired(BATCH):
+            return True
+        expired = await self._store.tasks.expired(BATCH)
+        rescued = 0
+        for task in expired:
             await self._store.workers.end_sessions(task["lease"]["worker"])
-            await rescue(self._commits, task, "stopped renewing its lease (killed, or cut off)", expired=True)
+            rescued += await rescue(
+                self._commits, task, "stopped renewing its lease (killed, or cut off)", expired=True
+            )
+        return rescued > 0 or not expired
 
 
 async def rescue(commits: Commits, task: dict[str, object], why: str, *, expired: bool) -> bool:
-    """Give one task back; False when its holder ended it, or another rescuer was faster."""
+    """Give one task back.
+
+    False when its holder ended it, when another rescuer was faster, or when it cannot be, as its job
+    is in an impossible state: that is logged, and stops nothing else.
+    """
     lease = task["lease"]
     worker = lease["worker"] if isinstance(lease, dict) else "?"
     failure = Failure("WorkerDied", f"worker {worker} {why}")
     [result] = await commits.commit([transitions.rescue(task, failure, expired=expired)])
     if isinstance(result, LeaseLost):
+        return False
+    if isinstance(result, StateConflict):
+        _log.error("task %s cannot be rescued (%s): run `millrace verify`", task["_id"], result)
         return False
     if result is not None:
         raise result

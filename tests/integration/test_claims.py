@@ -23,6 +23,7 @@ from tests.records import (
     stored,
     violations,
 )
+from tests.support import COUNTING, running, until
 
 
 async def test_every_task_is_claimed_by_exactly_one_of_many(store: Store) -> None:
@@ -233,3 +234,18 @@ async def test_a_task_whose_job_is_gone_is_left_alone(store: Store, caplog: pyte
         claims = await store.tasks.claim([queue()], 5, "worker-1", MINUTE)
     assert claims == []
     assert "has no job" in caplog.text
+
+
+async def test_an_impossible_task_does_not_stop_the_worker(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A task that cannot even fail, as its job is gone: everything else goes on."""
+    orphan, *others = await claimed(store, 3, worker="dead", lease_for=AT_ONCE)
+    await store.db["jobs"].delete_one({"_id": orphan.job})
+    await store.db["tasks"].update_one({"_id": orphan.id}, {"$set": {"attempt": orphan.max_attempts}})
+    async with running(store, COUNTING):
+        for task in others:
+            assert (await until(store, task.job)).state == "succeeded"
+    assert (await stored(store, orphan.id))["state"] == "running"
+    assert "millrace verify" in caplog.text
+    assert await release_worker(store, "dead") == 0
