@@ -228,12 +228,14 @@ def demo(
 
 
 def _watch(client: RestClient, jobs: list[Any]) -> list[Any]:
+    events = client.events("/v1/events")
+    next(events)  # the stream is open: whatever changes after this look at the jobs, it will tell
     with board(out) as shown:
         for job in jobs:
-            shown.add(job)
-        for job in jobs:
-            follow(shown, client.events(f"/v1/jobs/{job['id']}/events"))
-    return list(shown.jobs.values())
+            shown.add(client.get(f"/v1/jobs/{job['id']}"))
+        if not shown.ended():
+            follow(shown, events)
+    return [client.get(f"/v1/jobs/{job['id']}") for job in jobs]
 
 
 def _exit_by(jobs: list[Any]) -> None:

@@ -1,4 +1,29 @@
-"""Millrace's engine."""
+"""Millrace's engine: a pipeline of stages over documents, on MongoDB change streams.
+
+One direction
+    ``jobs.insert`` → change stream → `listener` → `admitter`: a job's first task. A task that is ready
+    → `listener` → `wakeups` → `claimer`: a lease → `executor`: an outcome → `transitions` → `committer`:
+    one transaction for many tasks with their end, output and successor. That is a change again.
+    Nothing flows back: a stage sees no database, a listener looks into no job, watching only reads.
+
+Words
+    document     the bytes that a user submits
+    pipeline     ordered stages, with a name and a version
+    stage        one kind of work
+    job          one document's trip through one pipeline: submitted, running, then succeeded, failed
+                 or cancelled
+    task         one stage of one job, which is claimed: ready, running, succeeded, failed, cancelled
+    attempt      one execution of a task, counted by its claim
+    lease        the time-limited right to run a task: `claim_id`, `fence`, worker, until; renewed
+    rescue       give back a task whose lease ran out
+    outcome      what an attempt produced, in memory; a transition is the write that it causes
+    output       what a stage wrote; a checkpoint is a part of it, saved inside an attempt
+    progress     how far a stage is, as people see it
+    wakeup       "look, there may be work"
+    gap          a stretch of the change stream that can't be read any more; a reconciliation heals it
+    worker       a process that claims; a slot is its unit of concurrency
+    soft stop    stop claiming; a hard stop interrupts what runs
+"""
 
 from pipeline.context import Document, Progress, StageContext
 from pipeline.errors import PermanentError, TemporaryError
