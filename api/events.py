@@ -44,35 +44,29 @@ class Watch:
         after = self.seals.open(last_event_id) if last_event_id else None
         await self.feed.opened()
         with self.feed.subscribe(self._wanted) as subscription:
-            async for event in self._beginning(subscription, after):
-                yield event
-                if event.event == "end":
-                    return
-            async for event in self._following(subscription):
-                yield event
-                if event.event == "end":
-                    return
+            begin = self._snapshot(subscription) if after is None else self._missed(subscription, after)
+            for part in (begin, self._following(subscription)):
+                async for event in part:
+                    yield event
+                    if event.event == "end":
+                        return
 
-    async def _beginning(
-        self, subscription: Subscription, after: str | None
-    ) -> AsyncIterator[ServerSentEvent]:
-        """Yield what was missed since `after`, or what is; and the end, if that has come."""
-        if after is None:
-            async for event in self._snapshot(subscription):
-                yield event
-            return
+    async def _missed(self, subscription: Subscription, after: str) -> AsyncIterator[ServerSentEvent]:
+        """Yield what happened since `after`; when that can't be told any more, what is."""
+        # Read before the replay, which therefore holds the end, unless that was before `after`.
+        before = await self.client.get(self.job) if self.job is not None else None
+        subscription.skip_to(after)
         try:
-            async for missed in self.feed.replay(after, subscription):
+            async for missed in self.feed.replay(after, self._wanted):
+                subscription.skip_to(missed.token)
                 for event in self._told(missed):
                     yield event
         except HistoryLost:
             async for event in self._snapshot(subscription):
                 yield event
             return
-        if self.job is not None:
-            now = await self.client.get(self.job)
-            if now.state in FINAL_STATES:
-                yield self._end(now.state)
+        if before is not None and before.state in FINAL_STATES:
+            yield self._end(before.state)
 
     async def _snapshot(self, subscription: Subscription) -> AsyncIterator[ServerSentEvent]:
         if self.job is None:
@@ -91,6 +85,8 @@ class Watch:
                     heard = await subscription.events.receive()
             except anyio.EndOfStream:
                 return  # cut off: the watcher lagged, or history was lost; it comes back by its last id
+            if heard is not None and heard.token <= subscription.position:
+                continue  # told by the replay
             if heard is None:
                 yield self._heartbeat(self.feed.position)
                 continue

@@ -160,6 +160,8 @@ def _free_port(preferred: int) -> int:
     """Return the preferred port when it is free, so that a data folder keeps its address; else any."""
     for port in dict.fromkeys((preferred, 0)):
         with socket.socket() as probe:
+            # Connections of a mongod that was killed linger, and are no reason to move.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:

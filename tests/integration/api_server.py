@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import httpx
 from fastapi import FastAPI
-from httpx_sse import aconnect_sse
+from httpx_sse import ServerSentEvent, aconnect_sse
 
 from api.app import create_app
 from api.processes import Server
@@ -76,13 +76,18 @@ class Api:
         headers = {"Last-Event-ID": last} if last else {}
         async with aconnect_sse(self.http, "GET", path, headers=headers) as source:
             assert source.response.status_code == 200, await source.response.aread()
-            yield (Told(each.event, each.id, json.loads(each.data)) async for each in source.aiter_sse())
+            yield (_told(each) async for each in source.aiter_sse())
 
     async def ended(self, job: str, last: str | None = None) -> list[Told]:
         """Watch a job to its end; returns everything that was told."""
         with anyio.fail_after(60):
             async with self.watch(f"/v1/jobs/{job}/events", last) as events:
                 return [event async for event in events]
+
+
+def _told(event: ServerSentEvent) -> Told:
+    # `end` has no id of its own; the client gives it the one before.
+    return Told(event.event, "" if event.event == "end" else event.id, json.loads(event.data))
 
 
 @asynccontextmanager
