@@ -30,8 +30,7 @@ class Holding:
         self.task = task
         self.lost = False
         self._scope = scope
-        self.committing = False
-        """While a commit writes the task, a renewal beside it would make that commit conflict."""
+        self._commits = 0
         self.progress: Progress | None = None
 
     def lose(self) -> None:
@@ -43,14 +42,20 @@ class Holding:
         """The worker stops: stop the attempt."""
         self._scope.cancel()
 
+    @property
+    def committing(self) -> bool:
+        """While a commit writes the task, a renewal beside it would make that commit conflict."""
+        return self._commits > 0
+
     @contextmanager
     def commits(self) -> Iterator[None]:
         """Keep renewals and progress away while a commit writes the task."""
-        self.committing, self.progress = True, None
+        self._commits += 1
+        self.progress = None
         try:
             yield
         finally:
-            self.committing = False
+            self._commits -= 1
 
 
 class Leases:

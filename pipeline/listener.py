@@ -89,11 +89,9 @@ class Listener:
             async for _ in pauses():
                 try:
                     await self._listen()
-                except HistoryLost as error:
-                    # Also when it happened in mid-stream: never try the same position twice.
-                    self._lost = error
-                    break
                 except StoreError as error:
+                    # History lost, also in mid-stream: never try the same position twice.
+                    self._lost = error if isinstance(error, HistoryLost) else self._lost
                     was_healthy, self._heard = self.healthy, float("-inf")
                     _log.warning("listener %s opens its stream again: %s", self.role, error)
                     if was_healthy:

@@ -35,6 +35,8 @@ class Tasks:
         self._tasks = db["tasks"]
         self._jobs = db["jobs"]
         self._contended = False
+        self._unread: dict[str, list[str]] = {}
+        """Claims of which the answer is not known yet: the tasks that they asked for, by claim_id."""
 
     @translated
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease_for: timedelta) -> list[Task]:
@@ -45,20 +47,24 @@ class Tasks:
         do not fight for the same head of the queue. Tasks lost to others are simply not among the
         returned; an empty list while `limit` > 0 says that no candidate was left.
         """
+        if self._unread:  # an outage came between an earlier claim and its answer
+            return await self._answers()
         wanted = {"state": "ready", "queue": {"$in": list(queues)}, **_DUE}
         while True:
             candidates = self._tasks.find(wanted, {"_id": 1}).sort(_CLAIM_ORDER).limit(limit * 2)
             found = await candidates.to_list()
             if not found:
                 return []
-            claimed = await self._take([each["_id"] for each in found], limit, worker, lease_for)
+            await self._take([each["_id"] for each in found], limit, worker, lease_for)
+            claimed = await self._answers()
             if claimed:
-                return await self._with_jobs(claimed)
+                return claimed
 
-    async def _take(self, ids: list[str], limit: int, worker: str, lease_for: timedelta) -> list[Doc]:
+    async def _take(self, ids: list[str], limit: int, worker: str, lease_for: timedelta) -> None:
         """Compare-and-set the best candidates; after a lost race, some of them at random."""
         chosen = random.sample(ids, min(limit, len(ids))) if self._contended else ids[:limit]
         claim_id = uuid4().hex
+        self._unread[claim_id] = chosen
         try:
             await self._tasks.update_many(
                 {"_id": {"$in": chosen}, "state": "ready", **_DUE},
@@ -68,9 +74,16 @@ class Tasks:
             # update_many is not retried by the driver: what it did is read back by its claim_id.
             if not is_outage(error):
                 raise
-        taken = await self._tasks.find({"_id": {"$in": chosen}, "lease.claim_id": claim_id}).to_list()
-        self._contended = len(taken) < len(chosen)
-        return taken
+
+    async def _answers(self) -> list[Task]:
+        """Return what the claims so far have got; they are kept until that is known."""
+        asked = {task for chosen in self._unread.values() for task in chosen}
+        query = {"_id": {"$in": sorted(asked)}, "lease.claim_id": {"$in": list(self._unread)}}
+        taken = await self._tasks.find(query).to_list()
+        tasks = await self._with_jobs(taken) if taken else []
+        self._contended = len(taken) < len(asked)
+        self._unread.clear()
+        return tasks
 
     async def _with_jobs(self, tasks: list[Doc]) -> list[Task]:
         ids = [task["job"] for task in tasks]
