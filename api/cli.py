@@ -9,6 +9,7 @@ import anyio
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from api.board import board, follow
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
+out = Console(emoji=False)
 
 Url = Annotated[str, typer.Option("--url", envvar="MILLRACE_URL", help="Where the API is.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -148,7 +149,7 @@ def submit(
         _print_json(jobs)
     elif not watch:
         for job in jobs:
-            out.print(f"{job['id']}  {job['document']['name']}")
+            out.print(f"{job['id']}  {job['document']['name']}", markup=False, soft_wrap=True)
     _exit_by(jobs)
 
 
@@ -174,7 +175,7 @@ def jobs(
     table = Table("id", "document", "state", "stages")
     for job in page["jobs"]:
         told = " ".join(f"{stage['name']}:{stage['state']}" for stage in job["stages"])
-        table.add_row(job["id"], job["document"]["name"], job["state"], told)
+        table.add_row(job["id"], escape(job["document"]["name"]), job["state"], told)
     out.print(table)
 
 
@@ -191,12 +192,14 @@ def show(
     if as_json or output:
         _print_json(found)
         return
-    out.print(f"{found['document']['name']}: {found['state']}", highlight=False)
+    out.print(f"{found['document']['name']}: {found['state']}", highlight=False, markup=False)
     table = Table("stage", "state", "attempt", "progress", "error")
     for stage in found["stages"]:
         progress = stage["progress"]
         told = f"{progress['done']}/{progress['total']} {progress['unit']}s" if progress else ""
-        table.add_row(stage["name"], stage["state"], str(stage["attempt"]), told, _error(stage["error"]))
+        table.add_row(
+            stage["name"], stage["state"], str(stage["attempt"]), told, escape(_error(stage["error"]))
+        )
     out.print(table)
 
 
@@ -242,7 +245,8 @@ def _exit_by(jobs: list[Any]) -> None:
     if any(job["state"] in ("failed", "cancelled") for job in jobs):
         for job in jobs:
             if job["state"] == "failed":
-                out.print(f"[red]{job['document']['name']}[/] failed: {_error(job['error'])}")
+                name, why = escape(job["document"]["name"]), escape(_error(job["error"]))
+                out.print(f"[red]{name}[/] failed: {why}", soft_wrap=True)
         raise typer.Exit(1)
 
 
@@ -262,7 +266,8 @@ def main() -> None:
     try:
         app()
     except (MillraceError, ValidationError) as error:
-        Console(stderr=True).print(f"[red]millrace:[/] {error}", highlight=False, soft_wrap=True)
+        told = escape(" ".join(str(error).split()))
+        Console(stderr=True, emoji=False).print(f"[red]millrace:[/] {told}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

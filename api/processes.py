@@ -60,17 +60,25 @@ async def _stop_on_signal(worker: Worker, *, task_status: TaskStatus[None]) -> N
             again = True
 
 
+async def _check_database() -> None:
+    """Fail here, as every other command does, instead of inside the HTTP server's start."""
+    async with Store(StoreSettings()):
+        pass
+
+
 def run_api(pipelines: Sequence[Pipeline], host: str, port: int, *, unprotected: bool) -> None:
     """Serve HTTP until SIGTERM or SIGINT.
 
     Raises:
         MillraceError: the address can be reached from outside, and that was not allowed explicitly.
+        StoreError: the database can't be used.
     """
     if host not in LOOPBACK and not unprotected:
         raise MillraceError(
             f"{host} can be reached from other machines, and this API asks nobody for a key. Bind 127.0.0.1 "
             "and put a proxy that authenticates before it, or pass --unprotected if the network is trusted."
         )
+    anyio.run(_check_database)
     telemetry.configure("millrace-api")
     app = create_app(pipelines, settings=ApiSettings())
     Server(app, host, port).run()

@@ -1,8 +1,10 @@
 """The command line's view of the REST API: submit, watch, look, act."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from httpx_sse import ServerSentEvent, SSEError, connect_sse
 from pipeline.errors import MillraceError, StoreUnavailable
 
 Json = dict[str, Any]
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+"""Seconds before a stream that broke is opened again; doubled while it does not answer."""
 
 
 class RestClient:
@@ -41,7 +46,7 @@ class RestClient:
         """Yield the events of a stream until it ends, coming back by the last id when the line breaks.
 
         Raises:
-            StoreUnavailable: the API did not come back within ten tries.
+            StoreUnavailable: the API did not come back within ten tries, about half a minute.
         """
         last, failures = "", 0
         while failures < 10:
@@ -52,7 +57,8 @@ class RestClient:
                         yield event.event, json.loads(event.data or "{}")
                         if event.event == "end":
                             return
-            except (httpx.TransportError, SSEError):
+            except (httpx.TransportError, SSEError, StoreUnavailable):
+                time.sleep(min(_FIRST_PAUSE * 2**failures, _LONGEST_PAUSE))
                 failures += 1
         raise StoreUnavailable(f"{self._url} does not answer any more")
 
@@ -83,4 +89,5 @@ def _error(response: httpx.Response) -> MillraceError:
         detail = response.json().get("detail", response.text)
     except ValueError:
         detail = response.text
-    return MillraceError(f"{response.status_code}: {detail}")
+    kind = StoreUnavailable if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE else MillraceError
+    return kind(f"{response.status_code}: {detail}")

@@ -1,0 +1,200 @@
+"""The command line as a user types it: what it prints, and its exit codes."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pipeline.embedded import find_mongod
+from pipeline.tether import tethered
+from tests.acceptance.up import MILLRACE, ROOT, Up, environment, free_port, running_up
+
+VERBS = [
+    "up",
+    "api",
+    "worker",
+    "install",
+    "verify",
+    "submit",
+    "watch",
+    "jobs",
+    "show",
+    "cancel",
+    "retry",
+    "demo",
+]
+
+
+def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [MILLRACE, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        env=environment(**variables),
+    )
+
+
+def check_refused(told: subprocess.CompletedProcess[str], *words: str) -> None:
+    """One line that says what to do, and exit code 1."""
+    assert told.returncode == 1, told
+    assert "Traceback" not in told.stderr
+    assert told.stderr.startswith("millrace: ")
+    assert told.stderr.count("\n") == 1, told.stderr
+    for word in words:
+        assert word in told.stderr
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    with running_up(tmp_path_factory.mktemp("counting"), "--pipeline", "tests.support:COUNTING") as running:
+        yield running
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    path = tmp_path / "words.txt"
+    path.write_text("one two three four")
+    return path
+
+
+def submitted(up: Up, *words: str) -> Any:
+    told = run("submit", *words, "--pipeline", "counting", "--url", up.url, "--json")
+    return json.loads(told.stdout)[0]
+
+
+def test_every_verb_says_what_it_does() -> None:
+    told = run("--help")
+    assert told.returncode == 0
+    for verb in VERBS:
+        assert verb in told.stdout
+        of_verb = run(verb, "--help")
+        assert of_verb.returncode == 0, of_verb.stderr
+        assert "Usage" in of_verb.stdout
+
+
+def test_a_document_is_submitted_watched_and_shown(up: Up, document: Path) -> None:
+    told = run("submit", str(document), "--pipeline", "counting", "--watch", "--json", MILLRACE_URL=up.url)
+    assert told.returncode == 0, told.stderr
+    [job] = json.loads(told.stdout[told.stdout.index("[\n") :])
+    assert (job["state"], job["document"]["name"]) == ("succeeded", "words.txt")
+    assert [stage["state"] for stage in job["stages"]] == ["succeeded", "succeeded"]
+
+    listed = run("jobs", "--url", up.url, "--json", "--state", "succeeded")
+    assert job["id"] in {each["id"] for each in json.loads(listed.stdout)}
+    assert job["id"] in run("jobs", "--url", up.url).stdout
+    shown = json.loads(run("show", job["id"], "--url", up.url, "--json").stdout)
+    assert (shown["id"], shown["state"]) == (job["id"], "succeeded")
+    assert "words.txt: succeeded" in run("show", job["id"], "--url", up.url).stdout
+    output = run("show", job["id"], "--output", "count", "--url", up.url)
+    assert json.loads(output.stdout) == {"words": 4}
+    assert run("watch", job["id"], "--url", up.url).returncode == 0
+
+
+def test_a_job_that_fails_is_exit_code_1_and_can_be_tried_again(up: Up, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.txt"
+    broken.write_bytes(b"\xff\xfe")
+    told = run("submit", str(broken), "--pipeline", "counting", "--watch", "--url", up.url)
+    assert told.returncode == 1
+    assert "broken.txt failed" in told.stdout
+    [job, *_] = json.loads(run("jobs", "--url", up.url, "--json", "--state", "failed").stdout)
+    again = run("retry", job["id"], "--url", up.url)
+    assert (again.returncode, again.stdout) == (0, "running\n")
+    assert run("watch", job["id"], "--url", up.url).returncode == 1
+
+
+def test_names_are_printed_as_they_are(up: Up, tmp_path: Path) -> None:
+    hostile = tmp_path / "[bold]x[red] :smile:.txt"
+    hostile.write_text("one")
+    told = run("submit", str(hostile), "--pipeline", "counting", "--watch", "--url", up.url)
+    assert told.returncode == 0, told.stderr
+    for verb in ("jobs", "show"):
+        [job] = json.loads(run("jobs", "--url", up.url, "--json", "--limit", "1").stdout)
+        shown = run(verb, *([job["id"]] if verb == "show" else []), "--url", up.url)
+        assert hostile.name[-20:] in shown.stdout
+
+
+def test_a_job_is_cancelled_once(up: Up, document: Path) -> None:
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    answer = httpx.post(
+        f"{up.url}/v1/jobs",
+        files={"file": document.read_bytes()},
+        data={"pipeline": "counting", "run_at": later},
+        trust_env=False,
+    )
+    job = answer.json()["id"]
+    told = run("cancel", job, "--url", up.url)
+    assert (told.returncode, told.stdout) == (0, "cancelled\n")
+    check_refused(run("cancel", job, "--url", up.url), "409", "cancelled")
+    check_refused(run("retry", job, "--url", up.url), "409", "cancelled")
+    assert run("watch", job, "--url", up.url).returncode == 1
+
+
+def test_what_the_api_refuses_is_one_line(up: Up, document: Path) -> None:
+    check_refused(run("show", "default.00000000000000000000", "--url", up.url), "404", "no job")
+    check_refused(run("submit", str(document), "--url", up.url), "'documents'", "counting")
+    words = ("submit", str(document), "--pipeline", "counting", "--params", '{"x": {}}', "--url", up.url)
+    check_refused(run(*words), "no stage 'x'")
+    check_refused(run("jobs", "--url", f"http://127.0.0.1:{free_port()}"), "millrace up", "--url")
+
+
+def test_wrong_words_are_exit_code_2(tmp_path: Path) -> None:
+    missing = run("submit", str(tmp_path / "missing.pdf"))
+    assert missing.returncode == 2
+    assert "missing.pdf" in missing.stderr
+    assert run("submit", str(tmp_path)).returncode == 2
+    assert run("polish").returncode == 2
+    assert run("worker", "--slots", "0").returncode == 2
+
+
+@pytest.mark.parametrize("verb", ["api", "worker", "install"])
+def test_without_a_database_it_says_what_to_do(verb: str) -> None:
+    pipeline = [] if verb == "install" else ["--pipeline", "tests.support:COUNTING"]
+    check_refused(run(verb, *pipeline), "MILLRACE_MONGODB_URI", "millrace up")
+    nobody = f"mongodb://127.0.0.1:{free_port()}/?directConnection=true"
+    unreachable = run(verb, *pipeline, MILLRACE_MONGODB_URI=nobody, MILLRACE_TIMEOUT="1")
+    check_refused(unreachable, "not available")
+    check_refused(run(verb, *pipeline, MILLRACE_MONGODB_URI="mongodb://"), "MILLRACE_MONGODB_URI")
+
+
+@pytest.fixture(scope="module")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder, port = tmp_path_factory.mktemp("standalone"), free_port()
+    command = [find_mongod(), "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1"]
+    with subprocess.Popen(tethered([*command, "--nounixsocket"]), stdout=subprocess.DEVNULL) as process:
+        yield f"mongodb://127.0.0.1:{port}/"
+        process.terminate()
+
+
+@pytest.mark.parametrize("verb", ["api", "worker", "install"])
+def test_a_standalone_mongod_is_refused_with_the_way_out(verb: str, standalone: str) -> None:
+    pipeline = [] if verb == "install" else ["--pipeline", "tests.support:COUNTING"]
+    check_refused(run(verb, *pipeline, MILLRACE_MONGODB_URI=standalone), "--replSet", "rs.initiate()")
+
+
+def test_the_database_is_installed_once(up: Up) -> None:
+    known = json.loads((up.data / "mongod" / "mongod.json").read_text())
+    uri = f"mongodb://127.0.0.1:{known['port']}/?replicaSet=millrace"
+    first = run("install", MILLRACE_MONGODB_URI=uri, MILLRACE_DATABASE="fresh")
+    assert first.returncode == 0, first.stderr
+    assert "created jobs" in first.stdout
+    again = run("install", MILLRACE_MONGODB_URI=uri, MILLRACE_DATABASE="fresh")
+    assert (again.returncode, again.stdout) == (0, "the database is ready\n")
+
+
+def test_no_other_machine_is_let_in_by_accident() -> None:
+    words = ("api", "--host", "0.0.0.0", "--pipeline", "tests.support:COUNTING")
+    check_refused(run(*words, MILLRACE_MONGODB_URI="mongodb://127.0.0.1/"), "0.0.0.0", "--unprotected")
+
+
+@pytest.mark.parametrize(
+    "name", ["absent:X", "tests.support:ABSENT", "tests.support:FINAL", "x", ":", "a:b:c"]
+)
+def test_a_pipeline_that_is_none_is_named(name: str) -> None:
+    check_refused(run("worker", "--pipeline", name, MILLRACE_MONGODB_URI="mongodb://127.0.0.1/"), name)
