@@ -58,7 +58,7 @@ async def listener_views(store: Store) -> list[ListenerView]:
             gap=each.get("gap"),
             resumed=each.get("resumed"),
         )
-        for each in await store.changes.list()
+        for each in await store.listeners.list()
     ]
 
 

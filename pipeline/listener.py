@@ -20,12 +20,12 @@ from pipeline.store.changes import (
     Changes,
     Event,
     OperationTime,
-    SavedPosition,
     Stages,
     Stream,
     cluster_time,
     fingerprint,
 )
+from pipeline.store.listeners import Listeners, SavedPosition
 
 _log = logging.getLogger("millrace.listener")
 
@@ -68,10 +68,20 @@ class _Resume:
 class Listener:
     """One role's change stream in this process."""
 
-    def __init__(self, changes: Changes, role: str, member: str, stages: Stages, handler: Handler) -> None:
+    def __init__(
+        self,
+        changes: Changes,
+        positions: Listeners,
+        *,
+        role: str,
+        member: str,
+        stages: Stages,
+        handler: Handler,
+    ) -> None:
         self.role = role
         self._member = member
         self._changes = changes
+        self._positions = positions
         self._stages = stages
         self._handler = handler
         self._heard = float("-inf")
@@ -102,11 +112,11 @@ class Listener:
         position = self._handler.safe_position()
         self._saved_at = anyio.current_time()
         if position > self._saved:
-            await self._changes.save(self.role, position, self._stages)
+            await self._positions.save(self.role, position, self._stages)
             self._saved = position
 
     async def _listen(self) -> None:
-        saved = await self._changes.position(self.role)
+        saved = await self._positions.position(self.role)
         if saved is None or self._lost is not None:
             await self._start_over(saved, self._lost)
         elif saved.fingerprint != fingerprint(self._stages):
@@ -136,9 +146,9 @@ class Listener:
                 raise StoreError("the new stream began with events, and so without a position")
             why = "first start" if lost is None else str(lost)
             since = saved.token if saved else None
-            await self._changes.open_gap(self.role, token, self._stages, lost=since, why=why)
+            await self._positions.open_gap(self.role, token, self._stages, lost=since, why=why)
             self._lost, self._saved = None, token
-            opened = await self._changes.position(self.role)
+            opened = await self._positions.position(self.role)
             if opened is not None and opened.gap is not None:
                 await self._close_gap(opened)
             self._handler.on_idle(token)
@@ -151,7 +161,7 @@ class Listener:
         _log.log(
             level, "listener %s starts afresh (%s): %d jobs were found", self.role, gap.get("why"), found
         )
-        await self._changes.close_gap(self.role, gap, found)
+        await self._positions.close_gap(self.role, gap, found)
 
     async def _follow(self, stream: Stream, resume: _Resume | None) -> None:
         replayed, handled = 0, False
@@ -168,7 +178,7 @@ class Listener:
             else:
                 self._handler.on_idle(stream.token)
             if resume is not None and (event is None or cluster_time(event.token) > resume.until):
-                await self._changes.resumed(self.role, self._member, age=resume.age, events=replayed)
+                await self._positions.resumed(self.role, self._member, age=resume.age, events=replayed)
                 resume = None
             wait = SAVE_BUSY if handled else SAVE_IDLE
             if (event is None and handled) or self._heard - self._saved_at >= wait:

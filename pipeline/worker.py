@@ -150,7 +150,15 @@ class Worker:
             pipelines=self._pipelines,
             group=group,
         )
-        return Listener(self._store.changes, self.role, self.name, STATES, wakeups), wakeups
+        listener = Listener(
+            self._store.changes,
+            self._store.listeners,
+            role=self.role,
+            member=self.name,
+            stages=STATES,
+            handler=wakeups,
+        )
+        return listener, wakeups
 
     async def _attempts(self, committer: Committer) -> None:
         """Claim and run until the soft stop, then wait for what runs, and interrupt it in the end."""

@@ -1,4 +1,4 @@
-"""Change streams, and the positions from which a listener role goes on.
+"""Change streams: what is watched, how it is opened, and events as listeners see them.
 
 A position is a resume token. Tokens are byte-ordered hexadecimal strings that begin with their cluster
 time, also those of several events of one transaction, so positions can be compared and aged.
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import pymongo
 from bson.timestamp import Timestamp
 from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
 from pymongo.asynchronous.database import AsyncDatabase
@@ -203,23 +202,11 @@ def _nested(changed: Mapping[str, Any]) -> Doc:
     return fields
 
 
-@dataclass(frozen=True, slots=True)
-class SavedPosition:
-    """Where a listener role was."""
-
-    token: str
-    fingerprint: str
-    gap: Mapping[str, Any] | None
-    """An open gap, which has to be reconciled first."""
-
-
 class Changes:
-    """The change stream of the database, and the collections `listeners` and `gaps`."""
+    """The change stream of the database."""
 
     def __init__(self, db: AsyncDatabase[Doc]) -> None:
         self._db = db
-        self._listeners = db["listeners"]
-        self._gaps = db["gaps"]
 
     @asynccontextmanager
     async def open(
@@ -265,55 +252,3 @@ class Changes:
             query = {"state": "submitted", "pipeline": {"$in": list(pipelines)}}
             fields = dict.fromkeys(_JOB_FIELDS, 1)
             return await self._db["jobs"].find(query, fields, session=session).to_list()
-
-    @translated
-    async def position(self, role: str) -> SavedPosition | None:
-        """Return where this role was, None when it never listened."""
-        found = await self._listeners.find_one({"_id": role})
-        if found is None or "token" not in found:
-            return None
-        return SavedPosition(found["token"], found["fingerprint"], found.get("gap"))
-
-    @translated
-    async def save(self, role: str, token: str, stages: Stages) -> bool:
-        """Advance a role's position; never back. False when it was there, or further, already."""
-        update = {"token": token, "fingerprint": fingerprint(stages), "saved_at": "$$NOW"}
-        ahead = {"_id": role, "$or": [{"token": {"$lt": token}}, {"token": {"$exists": False}}]}
-        try:
-            result = await self._listeners.update_one(ahead, [{"$set": update}], upsert=True)
-        except pymongo.errors.DuplicateKeyError:
-            return False  # the role exists and is further: the upsert met it
-        return bool(result.modified_count or result.upserted_id)
-
-    @translated
-    async def open_gap(self, role: str, token: str, stages: Stages, *, lost: str | None, why: str) -> None:
-        """Record, in one write, a new stream's position and the stretch before it that can't be read."""
-        gap = {"from": lost, "to": token, "why": {"$literal": why}, "opened_at": "$$NOW"}
-        update = {"token": token, "fingerprint": fingerprint(stages), "saved_at": "$$NOW", "gap": gap}
-        await self._listeners.update_one({"_id": role}, [{"$set": update}], upsert=True)
-
-    @translated
-    async def close_gap(self, role: str, gap: Mapping[str, Any], found: int) -> None:
-        """Move a role's gap to the closed ones, with how many jobs its reconciliation found.
-
-        Two writes; done again after a crash between them, as the gap's id is its own.
-        """
-        update = {
-            "$mergeObjects": [{"$literal": dict(gap)}, {"role": role, "found": found, "closed_at": "$$NOW"}]
-        }
-        key = f"{role}/{gap['to']}"
-        await self._gaps.update_one(
-            {"_id": key}, [{"$replaceWith": {"$mergeObjects": [update, {"_id": key}]}}], upsert=True
-        )
-        await self._listeners.update_one({"_id": role, "gap.to": gap["to"]}, {"$set": {"gap": None}})
-
-    @translated
-    async def resumed(self, role: str, worker: str, *, age: timedelta, events: int) -> None:
-        """Note what a worker's resume replayed: the token's age, and the events since then."""
-        note = {"worker": worker, "token_age": age.total_seconds(), "events": events, "at": "$$NOW"}
-        await self._listeners.update_one({"_id": role}, [{"$set": {"resumed": note}}])
-
-    @translated
-    async def list(self) -> list[Doc]:
-        """Return all roles with their positions and open gaps."""
-        return await self._listeners.find({}).sort("_id", 1).to_list()

@@ -14,6 +14,7 @@ from pipeline.store.documents import Documents
 from pipeline.store.driver import Client, Doc, make_client, require_replica_set, translated
 from pipeline.store.jobs import Jobs
 from pipeline.store.keys import Keys
+from pipeline.store.listeners import Listeners
 from pipeline.store.outputs import Outputs
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.tasks import Tasks
@@ -33,6 +34,7 @@ class Store:
         self.tasks = Tasks(self.db)
         self.outputs = Outputs(self.db, self.documents)
         self.changes = Changes(self.db)
+        self.listeners = Listeners(self.db)
         self.workers = Workers(self.db)
         self.pipelines = Pipelines(self.db)
         self.keys = Keys(self.db)

@@ -83,14 +83,12 @@ class Result:
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
-    os.environ["MILLRACE_LOG_LEVEL"] = "DEBUG"
-    with running_up(tmp_path_factory.mktemp("main")) as up:
+    with running_up(tmp_path_factory.mktemp("main"), MILLRACE_LOG_LEVEL="DEBUG") as up:
         yield Result(up)
         checked = subprocess.run(
             [MILLRACE, "verify", "--data", str(up.data)], capture_output=True, text=True, check=False
         )
         assert checked.returncode == 0, checked.stdout
-    del os.environ["MILLRACE_LOG_LEVEL"]
 
 
 @pytest.mark.timeout(400)

@@ -57,15 +57,17 @@ class Up:
 
 
 @contextmanager
-def running_up(data: Path, *options: str, workers: int = 1, port: int | None = None) -> Iterator[Up]:
-    """Run `millrace up` until the block ends, from when it is ready on."""
+def running_up(
+    data: Path, *options: str, workers: int = 1, port: int | None = None, **variables: str
+) -> Iterator[Up]:
+    """Run `millrace up`, with these variables, until the block ends; from when it is ready on."""
     port = port or free_port()
     data.mkdir(parents=True, exist_ok=True)
     log = data / "up.log"
     command = [MILLRACE, "up", "--data", str(data), "--port", str(port), "--workers", str(workers), *options]
     with (
         log.open("ab") as stream,
-        subprocess.Popen(tethered(command), stderr=stream, cwd=ROOT, env=environment()) as process,
+        subprocess.Popen(tethered(command), stderr=stream, cwd=ROOT, env=environment(**variables)) as process,
     ):
         up = Up(f"http://127.0.0.1:{port}", data, log, process)
         try:

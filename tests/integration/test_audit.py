@@ -168,7 +168,7 @@ async def a_large_output_that_is_gone(store: Store, job: str) -> None:
 
 @breaks("I8")
 async def a_gap_that_is_open(store: Store, job: str) -> None:
-    await store.changes.open_gap("worker/counting", "82", STATES, lost=None, why="planted")
+    await store.listeners.open_gap("worker/counting", "82", STATES, lost=None, why="planted")
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ async def test_a_position_never_goes_back(store: Store) -> None:
     await finish_one(store)
     further = (await listener(store))["token"]
     assert further > here
-    assert not await store.changes.save(ROLE, here, STATES)
+    assert not await store.listeners.save(ROLE, here, STATES)
     assert (await listener(store))["token"] == further
 
 
@@ -128,7 +128,7 @@ async def test_an_open_gap_is_reconciled_before_anything_else(store: Store) -> N
     await finish_one(store)
     job = await submit(Client(store), "counting")
     async with store.changes.open(STATES) as stream:  # a position after the job: no event will tell of it
-        await store.changes.open_gap(ROLE, stream.token, STATES, lost="82", why="planted")
+        await store.listeners.open_gap(ROLE, stream.token, STATES, lost="82", why="planted")
     async with running(store, COUNTING):
         assert (await until(store, job.id)).state == "succeeded"
     closed = await store.db["gaps"].find_one({"why": "planted"}) or {}

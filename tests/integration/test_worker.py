@@ -36,7 +36,7 @@ async def test_everything_finishes_without_a_change_stream(store: Store) -> None
     async with running(store, COUNTING, WorkerSettings(listen=False)):
         job = await submit(Client(store), "counting")
         assert (await until(store, job.id)).state == "succeeded"
-    assert await store.changes.list() == []
+    assert await store.listeners.list() == []
 
 
 async def test_a_temporary_error_is_tried_again(store: Store) -> None:
