@@ -40,12 +40,8 @@ class Admitter:
         return pipeline is not None and wanted in (None, pipeline.version)
 
     def admit_soon(self, group: TaskGroup, job: str, fields: Mapping[str, Any]) -> None:
-        """Admit a job that this worker hosts, in the background; tells `settled` when it is done."""
+        """Admit a job that this worker hosts; `settled` is told when it has left `submitted`, by whomever."""
         group.start_soon(self._admit, _submitted(job, fields))
-
-    async def admit(self, job: str, fields: Mapping[str, Any]) -> None:
-        """Admit a job and return when it has left `submitted`, by whomever."""
-        await self._admit(_submitted(job, fields))
 
     async def _admit(self, job: Submitted) -> None:
         async with self._limiter:
@@ -70,4 +66,5 @@ def _submitted(job: str, fields: Mapping[str, Any]) -> Submitted:
         priority=int(fields.get("priority") or 0),
         run_at=fields.get("run_at"),
         traceparent=fields.get("traceparent"),
+        document_sha256=fields["document"]["sha256"],
     )

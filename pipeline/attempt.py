@@ -1,10 +1,14 @@
 """One attempt's surroundings, from MongoDB: its document, checkpoints, progress, earlier outputs."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import anyio
 
 from pipeline import transitions
 from pipeline.committer import Committer
@@ -29,23 +33,27 @@ class Desk:
 class Attempt:
     """`AttemptServices` over the store. While the database is away, its calls wait."""
 
-    def __init__(self, desk: Desk, holding: Holding, stage: Stage, input_sha256: str, folder: Path) -> None:
+    def __init__(self, desk: Desk, holding: Holding, stage: Stage, cleanup: ExitStack) -> None:
         self._desk = desk
         self._holding = holding
         self._task: Task = holding.task
-        self._path = folder / "document"
+        self._cleanup = cleanup
+        self._path: Path | None = None
+        self._reading = anyio.Lock()
         # Checkpoints of another version, or of another input, are not this attempt's.
-        self._prefix = f"{stage.version}.{input_sha256[:16]}."
+        self._prefix = f"{stage.version}.{holding.task.input.sha256[:16]}."
         self.told: Progress | None = None
         """The last progress of this attempt."""
 
     async def document_path(self) -> Path:
         """Return a local copy of the document; made at the first call."""
-        if not self._path.exists():
-            partial = self._path.with_suffix(".partial")
-            documents = self._desk.store.documents
-            await until_available(lambda: documents.save(self._task.document, partial), "reading a document")
-            partial.rename(self._path)
+        async with self._reading:
+            if self._path is None:
+                folder = TemporaryDirectory(prefix="millrace-", ignore_cleanup_errors=True)
+                path = Path(self._cleanup.enter_context(folder), "document")
+                documents = self._desk.store.documents
+                await until_available(lambda: documents.save(self._task.document, path), "reading a document")
+                self._path = path
         return self._path
 
     async def checkpoints(self) -> Mapping[str, Any]:

@@ -33,6 +33,10 @@ class Progress:
     unit: str = "part"
 
 
+_MOST = 2**63
+_LONGEST_UNIT = 40
+
+
 class AttemptServices(Protocol):
     """What an attempt needs from outside; every call may raise `LeaseLost`."""
 
@@ -111,8 +115,12 @@ class StageContext:
         self._saved: dict[str, Any] | None = None
 
     def progress(self, done: int, total: int | None = None, unit: str = "part") -> None:
-        """Tell how far the stage is. Cheap: calls are coalesced into a few writes a second."""
-        self._services.report(Progress(done, total, unit))
+        """Tell how far the stage is. Cheap: calls are coalesced into a few writes a second.
+
+        Raises:
+            ValueError: `done` or `total` is negative or beyond 64 bits, or the unit is long or no text.
+        """
+        self._services.report(_progress(done, total, unit))
 
     async def output(self, model: type[Model]) -> Model:
         """Return an earlier stage's output by its type.
@@ -214,6 +222,15 @@ class StageContext:
         if self._saved is None:
             self._saved = dict(await self._services.checkpoints())
         return self._saved
+
+
+def _progress(done: int, total: int | None, unit: str) -> Progress:
+    """Check what is written together with everybody else's progress, and so must not be refused there."""
+    if not (0 <= done < _MOST and 0 <= (total or 0) < _MOST):
+        raise ValueError("progress counts from 0, in 64 bits")
+    if len(unit) > _LONGEST_UNIT or not unit.isprintable():
+        raise ValueError(f"a unit is one word of at most {_LONGEST_UNIT} characters, in the singular")
+    return Progress(done, total, unit)
 
 
 def _part_error(part: str, cause: Exception) -> PartError:

@@ -4,11 +4,9 @@ import logging
 import random
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
@@ -41,20 +39,18 @@ class Executor:
     async def execute(self, holding: Holding) -> Outcome:
         """Run the stage's function; every failure of it is an outcome, never an exception."""
         task, stage = holding.task, self.pipeline[holding.task.stage]
-        with TemporaryDirectory(prefix="millrace-", ignore_cleanup_errors=True) as folder:
+        with ExitStack() as cleanup:
             try:
                 with _time_limit(stage):
-                    return await self._call(stage, holding, Path(folder))
+                    return await self._call(stage, holding, Attempt(self.desk, holding, stage, cleanup))
             except LeaseLost:
                 return Lost()
             except Exception as error:  # noqa: BLE001 -- whatever stage code raises is its outcome
                 return failed(task, stage.retry, error)
 
-    async def _call(self, stage: Stage, holding: Holding, folder: Path) -> Outcome:
+    async def _call(self, stage: Stage, holding: Holding, services: Attempt) -> Outcome:
         task, outputs = holding.task, self.desk.store.outputs
         before = self.pipeline.before(stage.name)
-        input_sha256 = await self._input_sha256(stage, task)
-        services = Attempt(self.desk, holding, stage, input_sha256, folder)
         document = Document(
             name=task.document.name,
             media_type=task.document.media_type,
@@ -74,25 +70,14 @@ class Executor:
         )
         value: Document | BaseModel = document
         if stage.input is not Document:
-            value = before[-1].output.model_validate(await services.output(before[-1].name))
+            body = task.input.body or await services.output(before[-1].name)
+            value = before[-1].output.model_validate(body)
         output = await stage.call(value, context, _params(stage, task.params))
-        body = output.model_dump(mode="json")
         stored = await until_available(
-            lambda: outputs.prepare(task, body, input_sha256=input_sha256, stage_version=stage.version),
+            lambda: outputs.prepare(task, output.model_dump(mode="json"), stage_version=stage.version),
             "storing an output",
         )
         return Succeeded(stored, _completed(services.told))
-
-    async def _input_sha256(self, stage: Stage, task: Task) -> str:
-        """Return the hash of what this stage works on: the document, or the output before it."""
-        before = self.pipeline.before(stage.name)
-        if not before or stage.input is Document:
-            return task.document.sha256
-        name = before[-1].name
-        outputs = self.desk.store.outputs
-        return await until_available(
-            lambda: outputs.sha256(task.job, name, task.inputs[name]), "reading an output"
-        )
 
 
 def failed(task: Task, policy: RetryPolicy, error: Exception) -> Failed:

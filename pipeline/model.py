@@ -94,6 +94,17 @@ class Submitted:
     priority: int
     run_at: datetime | None
     traceparent: str | None
+    document_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a task works on."""
+
+    sha256: str
+    """Of the document, or of the output of the stage before."""
+    body: Mapping[str, Any] | None = None
+    """That output, when it is small enough to have been read with the claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +127,8 @@ class Task:
     params: Mapping[str, Any]
     """Of the whole job, by stage."""
     inputs: Mapping[str, int]
-    """Revision of every earlier stage's output that this task reads, by stage."""
+    """Revision of every earlier stage's output that this task may read, by stage."""
+    input: Input
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ update pipelines read strings that begin with a dollar sign as field paths.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
-from pipeline.context import Progress
+from pipeline.context import Document, Progress
 from pipeline.model import (
     Change,
     Failure,
@@ -57,7 +57,7 @@ def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None) -> Change
     }
     return Change(
         guard=Write("jobs", {"_id": job.id, "state": "submitted"}, [{"$set": started}]),
-        creates=(("tasks", _new_task(job, pipeline, pipeline.stages[0], 1, {}, job.run_at)),),
+        creates=(("tasks", _new_task(job, pipeline, pipeline.stages[0], 1, _Given(job.document_sha256))),),
     )
 
 
@@ -88,7 +88,11 @@ def complete(task: Task, result: Succeeded, pipeline: Pipeline) -> Change:
             guard=guard, then=(_end_job(task, _finished("succeeded")),), creates=(("outputs", record),)
         )
     inputs = {**task.inputs, task.stage: task.revision}
-    next_task = _new_task(task, pipeline, following, task.revision, inputs, None)
+    if following.input is Document:
+        given = _Given(task.document.sha256, None, inputs)
+    else:
+        given = _Given(output.sha256, task.id, inputs)
+    next_task = _new_task(task, pipeline, following, task.revision, given)
     return Change(guard=guard, creates=(("outputs", record), ("tasks", next_task)))
 
 
@@ -170,14 +174,23 @@ def reopen_task() -> Json:
     return {"$set": {**_released(), "run_at": "$$NOW", "attempt": 0, "finished_at": None}}
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a new task works on: a hash, the output that has it (None: the document), earlier outputs."""
+
+    sha256: str
+    output: str | None = None
+    inputs: Mapping[str, int] = field(default_factory=dict)
+
+
 def _new_task(
     job: Submitted | Task,
     pipeline: Pipeline,
     stage: Stage,
     revision: int,
-    inputs: Mapping[str, int],
-    run_at: datetime | None,
+    given: _Given,
 ) -> dict[str, Any]:
+    run_at = job.run_at if isinstance(job, Submitted) else None
     job_id = job.id if isinstance(job, Submitted) else job.job
     return {
         "_id": task_id(job_id, stage.name, revision),
@@ -188,7 +201,8 @@ def _new_task(
         "stage": stage.name,
         "queue": queue_name(pipeline.name, pipeline.version, stage.name),
         "revision": revision,
-        "inputs": dict(inputs),
+        "inputs": dict(given.inputs),
+        "input": {"sha256": given.sha256, "output": given.output},
         "state": "ready",
         "priority": job.priority,
         "run_at": run_at,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import anyio
 from anyio.abc import TaskGroup
 
 from pipeline.admitter import Admitter
@@ -59,8 +60,9 @@ class Wakeups:
         since = since or await self._changes.now()
         jobs = await self._changes.submitted(self._pipelines, since)
         hosted = [job for job in jobs if self._admitter.hosts(job)]
-        for job in hosted:
-            await self._admitter.admit(job["_id"], job)
+        async with anyio.create_task_group() as group:  # together, so that they share commits
+            for job in hosted:
+                self._admitter.admit_soon(group, job["_id"], job)
         self._wake()
         self._rescuer.arm(0)
         return len(hosted)

@@ -139,9 +139,14 @@ class Worker:
 
     def _hear(self, committer: Committer, rescuer: Rescuer, group: TaskGroup) -> tuple[Listener, Wakeups]:
         watermark = Watermark()
+
+        def settled(job: str) -> None:
+            watermark.settle(job)
+            self._claimer.wake()  # sooner than the event of the new task
+
         wakeups = Wakeups(
             changes=self._store.changes,
-            admitter=Admitter(committer, self._pipelines, watermark.settle),
+            admitter=Admitter(committer, self._pipelines, settled),
             leases=self._leases,
             rescuer=rescuer,
             watermark=watermark,

@@ -250,5 +250,5 @@ class Changes:
         async with self._db.client.start_session(causal_consistency=True) as session:
             session.advance_operation_time(since)
             query = {"state": "submitted", "pipeline": {"$in": list(pipelines)}}
-            fields = dict.fromkeys(_JOB_FIELDS, 1)
+            fields = dict.fromkeys((*_JOB_FIELDS, "document.sha256"), 1)
             return await self._db["jobs"].find(query, fields, session=session).to_list()

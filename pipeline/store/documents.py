@@ -10,13 +10,13 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
-from bson import ObjectId
+from bson import Int64, ObjectId
 from gridfs.asynchronous import AsyncGridFSBucket
 from gridfs.errors import CorruptGridFile, NoFile
 from pymongo.asynchronous.database import AsyncDatabase
@@ -27,7 +27,11 @@ from pipeline.model import DocumentReference
 from pipeline.store.driver import Doc, translate, translated
 
 CHUNK_BYTES = 1024 * 1024
-"""GridFS chunk size: fewer round trips than its default of 255 KiB, well below 16 MiB."""
+"""GridFS chunk size: fewer round trips than its default of 255 KiB, well below 16 MiB.
+
+Chunks are written one by one, in the format of the GridFS specification: the driver's own upload
+stream gathers up to 48 MB before it writes, for every upload at once.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,9 @@ class Documents:
         self._uploads = db["uploads"]
         self._jobs = db["jobs"]
         self._outputs = db["outputs"]
-        self._bucket = AsyncGridFSBucket(db, "documents", chunk_size_bytes=CHUNK_BYTES)
+        self._files = db["documents.files"]
+        self._chunks = db["documents.chunks"]
+        self._bucket = AsyncGridFSBucket(db, "documents")
 
     @translated
     async def store(self, tenant: str, name: str, content: AsyncIterator[bytes]) -> StoredFile:
@@ -59,23 +65,23 @@ class Documents:
         await self._uploads.update_one(
             {"_id": file_id}, [{"$set": {"tenant": tenant, "started_at": "$$NOW"}}], upsert=True
         )
-        digest, size = hashlib.sha256(), 0
-        stream = self._bucket.open_upload_stream_with_id(file_id, name, metadata={"tenant": tenant})
+        digest, size, number = hashlib.sha256(), 0, 0
         try:
-            async for piece in content:
-                digest.update(piece)
-                size += len(piece)
+            async for block in _blocks(content):
+                digest.update(block)
+                size += len(block)
                 # A write that was cancelled half-way could still arrive after its removal.
                 with anyio.CancelScope(shield=True):
-                    await stream.write(piece)
+                    await self._chunks.insert_one({"files_id": file_id, "n": number, "data": block})
+                number += 1
             await anyio.lowlevel.checkpoint_if_cancelled()
             with anyio.CancelScope(shield=True):
-                await stream.close()
+                await self._files.insert_one(_file(file_id, name, size, tenant))
         except PyMongoError:
             raise  # what the write did isn't known
         except BaseException:
             with anyio.move_on_after(5, shield=True):
-                await stream.abort()
+                await self._chunks.delete_many({"files_id": file_id})
                 await self.settle(file_id)
             raise
         return StoredFile(file_id, size, digest.hexdigest())
@@ -149,3 +155,26 @@ class Documents:
     async def _is_used(self, file_id: Any) -> bool:
         job = await self._jobs.find_one({"document.file_id": file_id}, {"_id": 1})
         return job is not None or await self._outputs.find_one({"file_id": file_id}, {"_id": 1}) is not None
+
+
+async def _blocks(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Cut a stream into chunks of the full size, but for the last."""
+    gathered = bytearray()
+    async for piece in content:
+        gathered += piece
+        while len(gathered) >= CHUNK_BYTES:
+            yield bytes(gathered[:CHUNK_BYTES])
+            del gathered[:CHUNK_BYTES]
+    if gathered:
+        yield bytes(gathered)
+
+
+def _file(file_id: ObjectId, name: str, size: int, tenant: str) -> Doc:
+    return {
+        "_id": file_id,
+        "length": Int64(size),
+        "chunkSize": CHUNK_BYTES,
+        "uploadDate": datetime.now(UTC),
+        "filename": name,
+        "metadata": {"tenant": tenant},
+    }

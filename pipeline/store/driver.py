@@ -77,6 +77,8 @@ def make_client(settings: StoreSettings) -> Client:
             readConcernLevel="majority",
             serverSelectionTimeoutMS=_milliseconds(settings.timeout),
             connectTimeoutMS=min(10_000, _milliseconds(settings.timeout)),
+            # A server that hangs is noticed too; a change stream's getMore is held for five seconds.
+            socketTimeoutMS=max(10_000, _milliseconds(settings.timeout)),
             appname=_app_name(uri),
         )
     except (ConfigurationError, InvalidURI) as error:
@@ -114,10 +116,18 @@ def translated(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Cor
 def translate(error: PyMongoError) -> StoreError:
     """Return our error for the driver's."""
     if is_outage(error):
-        return StoreUnavailable(f"MongoDB is not available: {error}")
+        return StoreUnavailable(f"MongoDB is not available (see MILLRACE_MONGODB_URI): {_told(error)}")
     if isinstance(error, OperationFailure) and error.code == _ILLEGAL_OPERATION:
         return NotAReplicaSet()
-    return StoreError(f"MongoDB refused: {error}")
+    return StoreError(f"MongoDB refused: {_told(error)}")
+
+
+def _told(error: PyMongoError) -> str:
+    """Return what the server said, without the documents that the driver quotes beside it."""
+    details: Any = getattr(error, "details", None) or {}
+    failures = details.get("writeErrors") or details.get("writeConcernErrors") or [details]
+    told = failures[0].get("errmsg")
+    return f"{failures[0].get('code')}: {told}" if told else str(error)
 
 
 def is_outage(error: PyMongoError) -> bool:

@@ -29,9 +29,7 @@ class Outputs:
         self._checkpoints = db["checkpoints"]
         self._documents = documents
 
-    async def prepare(
-        self, task: Task, body: Mapping[str, Any], *, input_sha256: str, stage_version: int
-    ) -> StageOutput:
+    async def prepare(self, task: Task, body: Mapping[str, Any], *, stage_version: int) -> StageOutput:
         """Hash a body, and put it in GridFS when it is large.
 
         Raises:
@@ -45,7 +43,7 @@ class Outputs:
             body=body,
             sha256=hashlib.sha256(encoded).hexdigest(),
             size=len(encoded),
-            input_sha256=input_sha256,
+            input_sha256=task.input.sha256,
             stage_version=stage_version,
             file_id=file_id,
         )
@@ -60,15 +58,6 @@ class Outputs:
         return await self._body(
             await self._find(job, stage, revision, {"body": 1, "file_id": 1, "sha256": 1})
         )
-
-    @translated
-    async def sha256(self, job: str, stage: str, revision: int) -> str:
-        """Return the hash of one output's body.
-
-        Raises:
-            NotFound: the stage has not written it (yet).
-        """
-        return str((await self._find(job, stage, revision, {"sha256": 1}))["sha256"])
 
     async def _find(self, job: str, stage: str, revision: int, fields: Mapping[str, int]) -> Doc:
         found = await self._outputs.find_one({"_id": task_id(job, stage, revision)}, fields)

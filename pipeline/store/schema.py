@@ -107,6 +107,8 @@ VALIDATORS: dict[str, Doc] = {
     "outputs": {"$jsonSchema": _OUTPUT},
     "checkpoints": {},
     "uploads": {},
+    "documents.files": {},
+    "documents.chunks": {},
     "listeners": {},
     "gaps": {},
     "workers": {},
@@ -161,6 +163,9 @@ INDEXES: dict[str, list[IndexModel]] = {
         ),
     ],
     "uploads": [IndexModel([("started_at", ASCENDING)], name="age")],
+    # As the GridFS specification asks.
+    "documents.files": [IndexModel([("filename", ASCENDING), ("uploadDate", ASCENDING)])],
+    "documents.chunks": [IndexModel([("files_id", ASCENDING), ("n", ASCENDING)], unique=True)],
 }
 
 

@@ -15,13 +15,16 @@ from pymongo.errors import PyMongoError
 
 from pipeline import transitions
 from pipeline.context import Progress
-from pipeline.model import DocumentReference, Lease, Task
+from pipeline.model import DocumentReference, Input, Lease, Task
 from pipeline.store.driver import Doc, is_outage, translated
 
 _log = logging.getLogger("millrace.store")
 
 Renewal = tuple[str, Lease, Progress | None]
 """A task, its lease, and progress to write with the renewal."""
+
+SMALL_BODY = 64 * 1024
+"""Bytes of the largest output that is read with the claim of the task that works on it."""
 
 _CLAIM_ORDER = [("priority", pymongo.DESCENDING), ("run_at", pymongo.ASCENDING)]
 _DUE = {"$expr": {"$lte": ["$run_at", "$$NOW"]}}
@@ -34,6 +37,7 @@ class Tasks:
     def __init__(self, db: AsyncDatabase[Doc]) -> None:
         self._tasks = db["tasks"]
         self._jobs = db["jobs"]
+        self._outputs = db["outputs"]
         self._contended = False
         self._unread: dict[str, list[str]] = {}
         """Claims of which the answer is not known yet: the tasks that they asked for, by claim_id."""
@@ -92,7 +96,17 @@ class Tasks:
         for task in ordered:
             if task["job"] not in jobs:
                 _log.error("a task has no job: run `millrace verify`", extra={"task": task["_id"]})
-        return [_task(task, jobs[task["job"]]) for task in ordered if task["job"] in jobs]
+        bodies = await self._small_bodies(tasks)
+        return [_task(task, jobs[task["job"]], bodies) for task in ordered if task["job"] in jobs]
+
+    async def _small_bodies(self, tasks: list[Doc]) -> dict[str, Doc]:
+        """Return the inputs that are small, so that many short tasks cost one read instead of one each."""
+        ids = [task["input"]["output"] for task in tasks if task["input"]["output"]]
+        if not ids:
+            return {}
+        body = {"$cond": [{"$lte": ["$size", SMALL_BODY]}, "$body", "$$REMOVE"]}
+        found = self._outputs.find({"_id": {"$in": ids}}, {"body": body})
+        return {each["_id"]: each["body"] async for each in found if "body" in each}
 
     @translated
     async def renew(self, renewals: Sequence[Renewal], lease_for: timedelta) -> list[str]:
@@ -173,7 +187,7 @@ def _renewed(lease_for: timedelta, progress: Progress | None) -> Doc:
     return update
 
 
-def _task(task: Doc, job: Doc) -> Task:
+def _task(task: Doc, job: Doc, bodies: Mapping[str, Doc]) -> Task:
     lease = task["lease"]
     return Task(
         id=task["_id"],
@@ -191,6 +205,7 @@ def _task(task: Doc, job: Doc) -> Task:
         document=document_reference(job["document"]),
         params=job.get("params", {}),
         inputs=task["inputs"],
+        input=Input(task["input"]["sha256"], bodies.get(task["input"]["output"])),
     )
 
 

@@ -1,4 +1,4 @@
-"""The main job: real documents through a real `millrace up`, with a kill -9 in the middle, against the truth."""
+"""The main job: real documents through a real `millrace up`, a kill -9 in the middle, against the truth."""
 
 import json
 import os
@@ -44,7 +44,8 @@ def events(up: Up, job: str, last: str = "") -> Iterator[tuple[str, dict[str, An
     with httpx.Client(timeout=120, trust_env=False) as client:
         with connect_sse(client, "GET", f"{up.url}/v1/jobs/{job}/events", headers=headers) as source:
             for event in source.iter_sse():
-                yield event.event, event.json(), event.id
+                if event.data:  # and not the framework's keep-alive comment
+                    yield event.event, event.json(), event.id
 
 
 class Result:

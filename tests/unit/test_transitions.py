@@ -14,6 +14,7 @@ from pipeline.model import (
     Change,
     DocumentReference,
     Failure,
+    Input,
     Lease,
     StageOutput,
     Submitted,
@@ -43,6 +44,7 @@ TASK = Task(
     document=DocumentReference("a.txt", "text/plain", 3, "d" * 64),
     params={},
     inputs={},
+    input=Input("d" * 64),
 )
 LAST = replace(TASK, id=f"{JOB}:count:1", stage="count", inputs={"read": 1})
 OUTPUT = StageOutput({"text": "abc"}, "b" * 64, 14, "d" * 64, 1)
@@ -111,7 +113,7 @@ def test_every_change_has_an_id_of_its_own() -> None:
 
 def test_admission_creates_the_first_task_once() -> None:
     run_at = datetime(2026, 1, 1, tzinfo=UTC)
-    job = Submitted(JOB, "acme", "counting", 4, run_at, None)
+    job = Submitted(JOB, "acme", "counting", 4, run_at, None, "d" * 64)
     change = transitions.admit(job, COUNTING, "00-trace")
     assert change.guard.filter == {"_id": JOB, "state": "submitted"}
     fields = updated(change.guard)
@@ -126,7 +128,7 @@ def test_admission_creates_the_first_task_once() -> None:
 
 
 def test_what_is_due_at_once_is_not_delayed() -> None:
-    change = transitions.admit(Submitted(JOB, "acme", "counting", 0, None, None), COUNTING, None)
+    change = transitions.admit(Submitted(JOB, "acme", "counting", 0, None, None, "d" * 64), COUNTING, None)
     assert change.creates[0][1]["run_at"] is None  # the server's now
     assert "delayed" not in change.creates[0][1]
 
@@ -232,7 +234,7 @@ def test_nothing_from_outside_is_read_as_an_expression(text: str) -> None:
         *holders(task, failure, unit=text, key=text),
         transitions.rescue(document, failure, expired=True),
         transitions.rescue({**document, "attempt": 3}, failure, expired=False),
-        transitions.admit(Submitted(JOB, "acme", "counting", 0, None, text), COUNTING, text),
+        transitions.admit(Submitted(JOB, "acme", "counting", 0, None, text, "d" * 64), COUNTING, text),
     ]
     writes = [write for change in changes for write in (change.guard, *change.then)]
     assert not [found for write in writes for found in exposed(write.update) if "planted" in found]
