@@ -8,10 +8,11 @@ import anyio
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from api import health, rest
+from api import health, rest, streams, submissions
 from api.page import page_routes
 from api.problems import install_handlers
 from api.seals import KEY_BYTES, KEY_NAME, Seals
+from api.services import Services
 from pipeline.feed import Feed
 from pipeline.settings import ApiSettings, StoreSettings
 from pipeline.stage import Pipeline
@@ -36,7 +37,7 @@ def create_app(
             feed = Feed(store.changes)
             seals = Seals(await store.keys.get(KEY_NAME, KEY_BYTES))
             known = {pipeline.name: pipeline for pipeline in pipelines}
-            app.state.services = rest.Services(store, feed, seals, settings, known)
+            app.state.services = Services(store, feed, seals, settings, known)
             async with anyio.create_task_group() as group:
                 group.start_soon(feed.run)
                 yield
@@ -52,7 +53,7 @@ def create_app(
     app.openapi_version = "3.2.0"
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False)
     install_handlers(app)
-    app.include_router(rest.router)
-    app.include_router(health.router)
+    for routes in (submissions, rest, streams, health):
+        app.include_router(routes.router)
     app.router.routes.extend(page_routes())
     return app

@@ -57,7 +57,7 @@ class Board:
     def _show(self, job: Json, stage: Json) -> None:
         key = (job["id"], stage["name"])
         if key not in self._bars:
-            label = escape(job["document"]["name"]) if stage is job["stages"][0] else ""
+            label = job["document"]["name"] if stage is job["stages"][0] else ""
             self._bars[key] = self._progress.add_task(
                 "", total=1, document=label, stage=stage["name"], state=""
             )

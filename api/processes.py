@@ -10,7 +10,7 @@ from anyio.abc import TaskStatus
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.rest import Services
+from api.services import Services
 from pipeline import telemetry
 from pipeline.errors import MillraceError
 from pipeline.settings import ApiSettings, StoreSettings, WorkerSettings

@@ -1,64 +1,15 @@
-"""The REST routes."""
+"""The routes that read jobs, and act on them."""
 
-import json
-from collections.abc import AsyncIterable, AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
-import anyio
-from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
-from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
 
-from api.events import Watch
 from api.health import ListenerView, WorkerView, listener_views, worker_views
-from api.problems import BadRequest, TooSlow, answers, explain
-from api.seals import Seals
-from api.uploads import Upload
-from pipeline.client import Client
-from pipeline.errors import NotFound, SubmissionError
-from pipeline.feed import Feed
-from pipeline.model import PRIORITY_RANGE, JobState, is_job_id
-from pipeline.settings import ApiSettings
-from pipeline.stage import Pipeline
-from pipeline.store import Store
-from pipeline.store.documents import StoredFile
+from api.problems import answers
+from api.services import AClient, AJobId, AService
+from pipeline.model import JobState
 from pipeline.views import JobView
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What the routes work with; `request.app.state.services`."""
-
-    store: Store
-    feed: Feed
-    seals: Seals
-    settings: ApiSettings
-    pipelines: dict[str, Pipeline]
-
-
-def services(request: Request) -> Services:
-    """Return the application's services."""
-    found: Services = request.app.state.services
-    return found
-
-
-def client(request: Request) -> Client:
-    """Return the caller's tenant's client."""
-    return Client(services(request).store)
-
-
-def job_id(id: str) -> str:  # noqa: A002 -- the path's own name
-    """Check a job id of the path, before it is looked up."""
-    if not is_job_id(id):
-        raise NotFound(f"there is no job {id[:80]}")
-    return id
-
-
-AService = Annotated[Services, Depends(services)]
-AClient = Annotated[Client, Depends(client)]
-AJobId = Annotated[str, Depends(job_id)]
 
 router = APIRouter(prefix="/v1", responses=answers(422, 503))
 
@@ -69,149 +20,6 @@ class JobPage(BaseModel):
     jobs: list[JobView]
     next: str | None
     """Give it as `before` for the page after this one."""
-
-
-class Submission(BaseModel):
-    """The form fields of a submission, beside the document."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    pipeline: str = Field(default="documents", max_length=40)
-    params: dict[str, dict[str, Any]] = {}
-    """By stage, as JSON."""
-    priority: int = Field(default=0, ge=PRIORITY_RANGE[0], le=PRIORITY_RANGE[1])
-    run_at: datetime | None = None
-    metadata: dict[str, Any] = {}
-    """As JSON."""
-
-    @field_validator("params", "metadata", mode="before")
-    @classmethod
-    def _from_json(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        try:
-            return json.loads(value, parse_constant=_refuse)
-        except RecursionError as error:
-            raise ValueError("is nested too deeply") from error
-
-    @field_validator("run_at")
-    @classmethod
-    def _with_zone(cls, value: datetime | None) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("needs a time zone, such as 2030-01-31T08:00:00Z")
-        return value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
-
-
-_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary", "description": "The document."},
-                        "pipeline": {"type": "string", "default": "documents"},
-                        "params": {"type": "string", "description": 'JSON, by stage: {"ocr": {"dpi": 300}}'},
-                        "priority": {"type": "integer", "minimum": -10, "maximum": 10, "default": 0},
-                        "run_at": {"type": "string", "format": "date-time"},
-                        "metadata": {"type": "string", "description": "A JSON object of your own."},
-                    },
-                }
-            }
-        },
-    }
-}
-
-
-@router.post(
-    "/jobs",
-    status_code=status.HTTP_202_ACCEPTED,
-    responses=answers(400, 408, 413),
-    openapi_extra=_FORM,
-)
-async def submit(
-    request: Request,
-    response: Response,
-    service: AService,
-    client: AClient,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
-) -> JobView:
-    """Submit a document. When this answers 202 the job is durable."""
-    stored, name, options = await _receive(Upload(request), service, client)
-    # From here on the document is the submission's: when that fails without an answer, the job may be there.
-    job, _ = await client.submit(
-        stored, name, options.pop("pipeline"), idempotency_key=idempotency_key, **options
-    )
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return job
-
-
-async def _receive(
-    upload: Upload, service: Services, client: Client
-) -> tuple[StoredFile, str, dict[str, Any]]:
-    """Receive a form: its document stored, its name, the other fields checked. On errors nothing stays."""
-    stored: StoredFile | None = None
-    name, fields = "", {}
-    limit = service.settings.upload_timeout.total_seconds()
-    try:
-        with anyio.fail_after(limit):
-            async for part in upload.parts():
-                if part.filename is None:
-                    fields[part.name] = await part.text()
-                elif stored is not None or part.name != "file":
-                    raise BadRequest("send one document, in the form field `file`")
-                else:
-                    name = part.filename
-                    stored = await client.upload(part.content(service.settings.max_upload), name)
-        if stored is None:
-            raise BadRequest("there is no document: send it in the form field `file`")
-        if stored.size == 0:
-            raise SubmissionError("the document is empty: it has no bytes")
-        return stored, name, await _checked(fields, service, client)
-    except BaseException as error:
-        if stored is not None:
-            with anyio.move_on_after(5, shield=True):
-                await client.discard(stored)
-        if isinstance(error, TimeoutError):
-            raise TooSlow(f"the upload took longer than {limit:g} s") from error
-        raise
-
-
-async def _checked(fields: dict[str, str], service: Services, client: Client) -> dict[str, Any]:
-    """Check a submission's fields, its pipeline, and the params of its stages."""
-    try:
-        submission = Submission.model_validate(fields)
-    except ValidationError as error:
-        raise SubmissionError(f"the form is not valid: {explain(error.errors())}") from error
-    known = set(await client.stage_names()) | set(service.pipelines)
-    if submission.pipeline not in known:
-        raise SubmissionError(
-            f"no worker knows the pipeline {submission.pipeline!r}; there are: {', '.join(sorted(known))}"
-        )
-    pipeline = service.pipelines.get(submission.pipeline)
-    if pipeline is not None:
-        _check_params(pipeline, submission.params)
-    return dict(submission)
-
-
-def _check_params(pipeline: Pipeline, params: dict[str, dict[str, Any]]) -> None:
-    for name, given in params.items():
-        try:
-            pipeline[name].params.model_validate(given)
-        except KeyError as error:
-            raise SubmissionError(
-                f"pipeline {pipeline.name!r} has no stage {name!r} to give params to"
-            ) from error
-        except ValidationError as error:
-            raise SubmissionError(
-                f"the params of stage {name!r} are not valid: {explain(error.errors())}"
-            ) from error
 
 
 @router.get("/jobs")
@@ -248,55 +56,6 @@ async def retry(job: AJobId, client: AClient) -> JobView:
 async def get_output(job: AJobId, stage: str, client: AClient) -> dict[str, Any]:
     """Return what a stage wrote."""
     return await client.output(job, stage)
-
-
-async def _watch(request: Request, job: str | None) -> AsyncIterator[ServerSentEvent]:
-    service, tenant = services(request), client(request)
-    watch = Watch(
-        feed=service.feed,
-        seals=service.seals,
-        client=tenant,
-        heartbeat=service.settings.heartbeat.total_seconds(),
-        stage_names=await tenant.stage_names(),
-        job=job,
-    )
-    return watch.events(request.headers.get("last-event-id"))
-
-
-async def watch_job(request: Request, job: AJobId) -> AsyncIterator[ServerSentEvent]:
-    """Check a watcher's request before the response begins, so that errors are problems."""
-    service = services(request)
-    last = request.headers.get("last-event-id")
-    if last:
-        service.seals.open(last)
-    await client(request).get(job)
-    return await _watch(request, job)
-
-
-async def watch_all(request: Request) -> AsyncIterator[ServerSentEvent]:
-    """Check a watcher's request before the response begins."""
-    last = request.headers.get("last-event-id")
-    if last:
-        services(request).seals.open(last)
-    return await _watch(request, None)
-
-
-@router.get("/jobs/{id}/events", response_class=EventSourceResponse, responses=answers(400, 404))
-async def job_events(
-    events: Annotated[AsyncIterator[ServerSentEvent], Depends(watch_job)],
-) -> AsyncIterable[ServerSentEvent]:
-    """Watch one job: `job`, `stage`, `state` events, then `end`. Honours `Last-Event-ID`."""
-    async for event in events:
-        yield event
-
-
-@router.get("/events", response_class=EventSourceResponse, responses=answers(400))
-async def all_events(
-    events: Annotated[AsyncIterator[ServerSentEvent], Depends(watch_all)],
-) -> AsyncIterable[ServerSentEvent]:
-    """Watch all jobs. Subscribe first, then read `/v1/jobs`, then apply what comes."""
-    async for event in events:
-        yield event
 
 
 @router.get("/listeners")
