@@ -204,7 +204,8 @@ async def test_cancel_stops_a_running_attempt_and_nothing_follows(store: Store) 
         raise AssertionError
 
     client = Client(store)
-    async with running(store, pipeline_of(long)):
+    # With leases of an hour no renewal notices: only the event can.
+    async with running(store, pipeline_of(long), WorkerSettings(lease=timedelta(hours=1))):
         job = await submit(client, "test")
         with anyio.fail_after(30):
             await entered.wait()
