@@ -63,23 +63,12 @@ def job_document(
     Raises:
         SubmissionError: content and file_id both or neither given, or content too large.
     """
-    if (content is None) == (file_id is None):
-        raise SubmissionError("give the document's bytes as `content`, or its `file_id` in GridFS")
-    if content is not None and len(content) > INLINE_LIMIT:
-        raise SubmissionError(
-            f"{len(content)} bytes are too many to travel inside a job ({INLINE_LIMIT} at most): "
-            "store them in the GridFS bucket `documents` and give file_id, size and sha256"
-        )
-    if content is None and (size is None or sha256 is None):
-        raise SubmissionError("a document in GridFS needs `size` and `sha256` too")
     if run_at is not None and run_at.tzinfo is None:
         raise SubmissionError("`run_at` needs a time zone")
-    document: dict[str, Any] = {
+    document = {
         "name": clean_name(name),
         "type": media_type or mimetypes.guess_type(name)[0] or "application/octet-stream",
-        "size": size if content is None else len(content),
-        "sha256": sha256 if content is None else hashlib.sha256(content).hexdigest(),
-        **({"file_id": file_id} if content is None else {"inline": content}),
+        **(_stored(file_id, size, sha256) if content is None else _inline(content, file_id)),
     }
     job: dict[str, Any] = {
         "_id": new_job_id(tenant),
@@ -98,6 +87,25 @@ def job_document(
         job["idempotency_key"] = idempotency_key
         job["idempotency_hash"] = idempotency_hash(job)
     return job
+
+
+def _inline(content: bytes, file_id: Any) -> dict[str, Any]:
+    if file_id is not None:
+        raise SubmissionError("give the document's bytes as `content`, or its `file_id` in GridFS; not both")
+    if len(content) > INLINE_LIMIT:
+        raise SubmissionError(
+            f"{len(content)} bytes are too many to travel inside a job ({INLINE_LIMIT} at most): "
+            "store them in the GridFS bucket `documents` and give file_id, size and sha256"
+        )
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "inline": content}
+
+
+def _stored(file_id: Any, size: int | None, sha256: str | None) -> dict[str, Any]:
+    if file_id is None:
+        raise SubmissionError("give the document's bytes as `content`, or its `file_id` in GridFS")
+    if size is None or sha256 is None:
+        raise SubmissionError("a document in GridFS needs `size` and `sha256` too")
+    return {"size": size, "sha256": sha256, "file_id": file_id}
 
 
 def job_changes(job: str) -> Sequence[Mapping[str, Any]]:

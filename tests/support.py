@@ -1,18 +1,23 @@
 """What many tests need: small pipelines, running workers, and waiting for a job by its change events."""
 
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from subprocess import DEVNULL
 from typing import Any
 
 import anyio
+from anyio.abc import Process
 from pydantic import BaseModel
 
 from pipeline import Document, Pipeline, StageContext, stage
 from pipeline.client import Client
-from pipeline.settings import WorkerSettings
+from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.stage import Stage
 from pipeline.store import Store
 from pipeline.store.changes import FEED
+from pipeline.tether import tethered
 from pipeline.views import JobView
 from pipeline.worker import Worker
 
@@ -86,3 +91,25 @@ async def running(
             yield worker
         finally:
             worker.stop(now=True)
+
+
+@asynccontextmanager
+async def worker_process(
+    settings: StoreSettings, pipeline: str, *options: str, **environment: str
+) -> AsyncIterator[Process]:
+    """A worker in a process of its own, killed at the end of the block if it is still there."""
+    assert settings.mongodb_uri is not None
+    command = [sys.executable, "-m", "api.cli", "worker", "--pipeline", pipeline, *options]
+    own = {
+        **os.environ,
+        "MILLRACE_MONGODB_URI": settings.mongodb_uri.get_secret_value(),
+        "MILLRACE_DATABASE": settings.database,
+        **environment,
+    }
+    process = await anyio.open_process(tethered(command), stdin=DEVNULL, stdout=DEVNULL, stderr=None, env=own)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

@@ -2,11 +2,8 @@
 
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from subprocess import DEVNULL
 
 import anyio
 import psutil
@@ -18,9 +15,8 @@ from pipeline.rescuer import release_worker
 from pipeline.settings import StoreSettings
 from pipeline.store import Store
 from pipeline.store.changes import FEED
-from pipeline.tether import tethered
 from tests.crash.pages import TRACE
-from tests.support import submit, until
+from tests.support import submit, until, worker_process
 
 HELD_AT = 4
 """The page at whose gate the first worker waits until it is killed."""
@@ -32,48 +28,28 @@ def traces(tmp_path: Path) -> Path:
     return tmp_path / "trace"
 
 
-@asynccontextmanager
-async def worker(
+def worker(
     settings: StoreSettings, trace: Path, name: str, **environment: str
-) -> AsyncIterator[Process]:
-    assert settings.mongodb_uri is not None
-    command = [
-        sys.executable,
-        "-m",
-        "api.cli",
-        "worker",
-        "--pipeline",
-        "tests.crash.pages:PAGES",
-        "--name",
-        name,
-    ]
-    own: Mapping[str, str] = {
-        **os.environ,
-        "MILLRACE_MONGODB_URI": settings.mongodb_uri.get_secret_value(),
-        "MILLRACE_DATABASE": settings.database,
-        TRACE: str(trace),
-        **environment,
-    }
-    process = await anyio.open_process(tethered(command), stdin=DEVNULL, stdout=DEVNULL, stderr=None, env=own)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+) -> AbstractAsyncContextManager[Process]:
+    environment[TRACE] = str(trace)
+    return worker_process(settings, "tests.crash.pages:PAGES", "--name", name, **environment)
+
+
+async def held_job(store: Store, trace: Path) -> str:
+    """Submit a job and wait until its worker stands at the gate, with three pages saved."""
+    async with store.changes.open(FEED) as changes:
+        job = (await submit(Client(store), "pages")).id
+        saved = {"job": job}
+        with anyio.fail_after(60):
+            while HELD_AT not in ran(trace) or await store.db["checkpoints"].count_documents(saved) < 3:
+                await changes.read()
+    return job
 
 
 async def killed_in_the_middle(store: Store, settings: StoreSettings, trace: Path, **environment: str) -> str:
     """Submit a job, kill its worker while page 4 runs and three are saved; returns the job's id."""
     async with worker(settings, trace, "first", **environment) as process:
-        async with store.changes.open(FEED) as changes:
-            job = (await submit(Client(store), "pages")).id
-            with anyio.fail_after(60):
-                while (
-                    HELD_AT not in ran(trace)
-                    or await store.db["checkpoints"].count_documents({"job": job}) < 3
-                ):
-                    await changes.read()
+        job = await held_job(store, trace)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
         await process.wait()
@@ -119,14 +95,7 @@ async def test_sigterm_gives_the_task_back_uncharged_and_keeps_its_pages(
     store: Store, store_settings: StoreSettings, traces: Path
 ) -> None:
     async with worker(store_settings, traces, "first", MILLRACE_WORKER_GRACE="0") as process:
-        async with store.changes.open(FEED) as changes:
-            job = (await submit(Client(store), "pages")).id
-            with anyio.fail_after(60):
-                while (
-                    HELD_AT not in ran(traces)
-                    or await store.db["checkpoints"].count_documents({"job": job}) < 3
-                ):
-                    await changes.read()
+        job = await held_job(store, traces)
         process.send_signal(signal.SIGTERM)
         with anyio.fail_after(30):
             assert await process.wait() == 0

@@ -1,16 +1,13 @@
 """One trace per job, across processes: real workers, real OTLP, a collector that keeps what it gets."""
 
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from subprocess import DEVNULL
 from threading import Thread
 from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import Process
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -18,8 +15,7 @@ from pipeline import telemetry
 from pipeline.client import Client
 from pipeline.settings import StoreSettings
 from pipeline.store import Store
-from pipeline.tether import tethered
-from tests.support import submit, until
+from tests.support import submit, until, worker_process
 
 
 class Collector:
@@ -61,34 +57,14 @@ def collector() -> Iterator[Collector]:
 
 
 @asynccontextmanager
-async def worker(settings: StoreSettings, stage: str, endpoint: str) -> AsyncIterator[Process]:
-    assert settings.mongodb_uri is not None
-    command = [
-        sys.executable,
-        "-m",
-        "api.cli",
-        "worker",
-        "--pipeline",
-        "tests.support:COUNTING",
-        "--stages",
-        stage,
-    ]
-    environment = {
-        "MILLRACE_MONGODB_URI": settings.mongodb_uri.get_secret_value(),
-        "MILLRACE_DATABASE": settings.database,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
-    }
-    process = await anyio.open_process(
-        tethered(command), stdin=DEVNULL, stdout=DEVNULL, stderr=None, env=environment
-    )
-    try:
-        yield process
+async def worker(settings: StoreSettings, stage: str, endpoint: str) -> AsyncIterator[None]:
+    options = ("--stages", stage)
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+    async with worker_process(settings, "tests.support:COUNTING", *options, **environment) as process:
+        yield
         process.terminate()  # a clean exit sends the spans that are left
         with anyio.fail_after(30):
             assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
 
 
 async def test_a_job_is_one_trace_over_the_processes_that_worked_on_it(
