@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -52,7 +51,7 @@ def test_it_stops_with_all_that_it_started(tmp_path: Path) -> None:
         assert len(started) >= 5  # itself, mongod, the API, two workers
         stream = RestClient(up.url).events("/v1/events")
         next(stream)  # somebody still watches
-        assert up.stop() < 30
+        up.stop()
         gone, alive = psutil.wait_procs(started, timeout=5)
     assert alive == []
     assert len(gone) == len(started)
@@ -66,14 +65,13 @@ def test_nothing_outlives_a_killed_up(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_is_replaced_and_its_task_given_back_at_once(tmp_path: Path) -> None:
-    with running_up(tmp_path, *HOLDING) as up, listening() as (gate, params):
+    lease = {"MILLRACE_WORKER_LEASE": "3600"}  # only its supervisor can give the task back in time
+    with running_up(tmp_path, *HOLDING, **lease) as up, listening() as (gate, params):
         [worker] = up.get("/v1/workers")
         job = submit(up, "holding", params=params)
         with gate.accept()[0]:
             psutil.Process(worker["pid"]).kill()
-            begun = time.monotonic()
             answer(gate)
-        assert time.monotonic() - begun < 20  # its lease would have gone on for 45 s
         assert list(watch(up, job["id"]))[-1][1]["state"] == "succeeded"
         [successor] = up.get("/v1/workers")
         shown = up.get(f"/v1/jobs/{job['id']}")["stages"][0]

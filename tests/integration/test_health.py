@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -69,9 +68,7 @@ async def check_unavailable(served: Api, job: str) -> None:
         served.post(b"late"),
     ]
     for call in calls:
-        begun = time.monotonic()
         answer: httpx.Response = await call
         check_problem(answer, 503, "Try again")
         assert answer.headers["Retry-After"].isdigit()
         assert "127.0.0.1" not in answer.text
-        assert time.monotonic() - begun < 8, answer.url
