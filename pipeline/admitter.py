@@ -45,7 +45,7 @@ class Admitter:
 
     async def _admit(self, job: Submitted) -> None:
         async with self._limiter:
-            with telemetry.span(telemetry.ADMIT, job.traceparent, millrace_job=job.id):
+            with telemetry.span(telemetry.ADMIT, {telemetry.JOB: job.id}, job.traceparent):
                 change = transitions.admit(
                     job, self._pipelines[job.pipeline], job.traceparent or telemetry.current_traceparent()
                 )

@@ -43,7 +43,7 @@ class Client:
             SubmissionError: the job is not valid. The document is discarded.
             StoreUnavailable: whether it was submitted is not known: use an idempotency key and try again.
         """
-        with telemetry.span(telemetry.SUBMIT, millrace_pipeline=pipeline):
+        with telemetry.span(telemetry.SUBMIT, {telemetry.PIPELINE: pipeline}):
             try:
                 job = job_document(
                     pipeline,

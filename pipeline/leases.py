@@ -66,14 +66,14 @@ class Leases:
         self._lease_for = lease_for
         self._held: dict[str, Holding] = {}
         self._dirty = anyio.Event()
-
-    def __len__(self) -> int:
-        return len(self._held)
+        self._interrupted = False
 
     @contextmanager
     def hold(self, task: Task, scope: anyio.CancelScope) -> Iterator[Holding]:
         """Renew this task's lease until the block is left."""
         holding = self._held[task.id] = Holding(task, scope)
+        if self._interrupted:
+            holding.interrupt()
         try:
             yield holding
         finally:
@@ -86,7 +86,8 @@ class Leases:
             holding.lose()
 
     def interrupt_all(self) -> None:
-        """Stop every attempt."""
+        """Stop every attempt, also those of a claim that is still under way."""
+        self._interrupted = True
         for holding in self._held.values():
             holding.interrupt()
 
@@ -112,11 +113,11 @@ class Leases:
             await self._write(list(self._held.values()))
 
     async def _write(self, holdings: list[Holding]) -> None:
+        renewed = {each.task.id: each for each in holdings if not each.committing}
         renewals: list[tuple[str, Lease, Progress | None]] = []
-        for each in holdings:
-            if not each.committing:
-                renewals.append((each.task.id, each.task.lease, each.progress))
-                each.progress = None
+        for each in renewed.values():
+            renewals.append((each.task.id, each.task.lease, each.progress))
+            each.progress = None
         if not renewals:
             return
         try:
@@ -125,8 +126,9 @@ class Leases:
             _log.warning("renewals wait for the database: %s", error)
             return
         for task in lost:
-            holding = self._held.get(task)
-            # A commit that began meanwhile has ended the lease itself, or will find out.
-            if holding is not None and not holding.committing:
+            holding = renewed[task]
+            # A commit that began meanwhile has ended the lease itself, or will find out; and by now the
+            # task may be held again, under a later claim of which this answer says nothing.
+            if self._held.get(task) is holding and not holding.committing:
                 _log.warning("lease lost", extra={"task": task})
                 holding.lose()

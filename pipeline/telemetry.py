@@ -7,7 +7,7 @@ No document text is ever put into a span.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -37,12 +37,11 @@ batch = _meter.create_histogram("millrace.commit.batch", unit="{change}", descri
 
 
 @contextmanager
-def span(name: str, traceparent: str | None = None, **attributes: str | int) -> Iterator[Span]:
-    """Open a span below `traceparent`, or below the current one; keyword names' underscores are dots."""
+def span(name: str, attributes: Mapping[str, str | int], traceparent: str | None = None) -> Iterator[Span]:
+    """Open a span below `traceparent`, or below the current one."""
     context: Context | None = _propagator.extract({"traceparent": traceparent}) if traceparent else None
     kind = SpanKind.PRODUCER if name == SUBMIT else SpanKind.CONSUMER
-    named = {key.replace("_", "."): value for key, value in attributes.items()}
-    with _tracer.start_as_current_span(name, context, kind=kind, attributes=named) as current:
+    with _tracer.start_as_current_span(name, context, kind=kind, attributes=dict(attributes)) as current:
         yield current
 
 

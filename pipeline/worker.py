@@ -192,8 +192,13 @@ class Worker:
         attempts.cancel()
 
     async def _attempt(self, executor: Executor, committer: Committer, task: Task) -> None:
-        attributes = {"millrace_job": task.job, "millrace_stage": task.stage, "millrace_worker": self.name}
-        with telemetry.span(telemetry.ATTEMPT, task.traceparent, **attributes) as span:
+        attributes: dict[str, str | int] = {
+            telemetry.JOB: task.job,
+            telemetry.STAGE: task.stage,
+            telemetry.WORKER: self.name,
+            telemetry.ATTEMPT_NUMBER: task.attempt,
+        }
+        with telemetry.span(telemetry.ATTEMPT, attributes, task.traceparent) as span:
             started = anyio.current_time()
             try:
                 outcome = await self._outcome(executor, task)

@@ -23,8 +23,6 @@ from pymongo.errors import (
     WriteConcernError,
     WTimeoutError,
 )
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
 
 from pipeline.errors import NotAReplicaSet, StoreError, StoreUnavailable
 from pipeline.settings import StoreSettings
@@ -135,11 +133,6 @@ def is_outage(error: PyMongoError) -> bool:
     if isinstance(error, _UNAVAILABLE) or error.timeout:
         return True
     return isinstance(error, OperationFailure | WriteConcernError) and error.code in _NOT_PRIMARY
-
-
-def majority() -> tuple[WriteConcern, ReadConcern]:
-    """Return the concerns of every write and read, for where an application's own client is used."""
-    return WriteConcern(w="majority", j=True), ReadConcern("majority")
 
 
 def session_uuid(lsid: Any) -> UUID:

@@ -67,11 +67,6 @@ class Jobs:
         return await self._jobs.find_one(key)
 
     @translated
-    async def by_key(self, tenant: str, key: str) -> Doc | None:
-        """Return the job that was submitted under an idempotency key."""
-        return await self._jobs.find_one({"tenant": tenant, "idempotency_key": key})
-
-    @translated
     async def get(self, job: str, tenant: str) -> Doc:
         """Return one job without inline bytes.
 

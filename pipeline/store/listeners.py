@@ -53,9 +53,24 @@ class Listeners:
 
     @translated
     async def open_gap(self, role: str, token: str, stages: Stages, *, lost: str | None, why: str) -> None:
-        """Record, in one write, a new stream's position and the stretch before it that can't be read."""
-        gap = {"from": lost, "to": token, "why": {"$literal": why}, "opened_at": "$$NOW"}
-        update = {"token": token, "fingerprint": fingerprint(stages), "saved_at": "$$NOW", "gap": gap}
+        """Record, in one write, a new stream's position and the stretch before it that can't be read.
+
+        Another worker of the role may have done so meanwhile: a position that is further, and is not the
+        lost one, stays; a gap that is open already is made longer, not forgotten.
+        """
+        stale = {"$or": [{"$lt": ["$token", token]}, {"$eq": ["$token", lost]}]}
+        gap = {
+            "from": {"$ifNull": ["$gap.from", lost]},
+            "to": token,
+            "why": {"$literal": why},
+            "opened_at": "$$NOW",
+        }
+        update = {
+            "token": {"$cond": [stale, token, "$token"]},
+            "fingerprint": fingerprint(stages),
+            "saved_at": "$$NOW",
+            "gap": gap,
+        }
         await self._listeners.update_one({"_id": role}, [{"$set": update}], upsert=True)
 
     @translated

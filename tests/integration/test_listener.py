@@ -146,6 +146,18 @@ async def test_an_open_gap_is_reconciled_before_anything_else(store: Store) -> N
     assert closed["found"] == 1
 
 
+async def test_a_gap_neither_takes_a_position_back_nor_forgets_an_earlier_one(store: Store) -> None:
+    listeners = store.listeners
+    await listeners.open_gap(ROLE, "82AA", STATES, lost="8211", why="the first")
+    await listeners.save(ROLE, "82CC", STATES)
+    await listeners.open_gap(ROLE, "82BB", STATES, lost="82AA", why="a slower worker's")
+    found = await listener(store)
+    assert found["token"] == "82CC"
+    assert (found["gap"]["from"], found["gap"]["to"]) == ("8211", "82BB")
+    await listeners.open_gap(ROLE, "82BB", STATES, lost="82CC", why="that position can't be read")
+    assert (await listener(store))["token"] == "82BB"
+
+
 async def test_history_that_rolled_over_is_a_gap(tmp_path: Path) -> None:
     """The real thing: the oplog's oldest entry is younger than the saved token."""
     async with embedded_mongod(tmp_path, oplog_megabytes=1) as mongod:

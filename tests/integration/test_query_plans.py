@@ -175,7 +175,8 @@ async def test_newest(crowded: Store, before: str | None, state: str | None) -> 
 
 
 async def test_by_idempotency_key(crowded: Store) -> None:
-    answers = await profiled(crowded, lambda: crowded.jobs.by_key("other", "key-1"))
+    keyed = {"tenant": "other", "idempotency_key": "key-1"}
+    answers = await profiled(crowded, lambda: crowded.jobs._earlier(keyed))
     assert [each["nreturned"] for each in answers] == [1]
     assert_by_index(answers)
 

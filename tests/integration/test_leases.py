@@ -1,0 +1,51 @@
+"""Who loses a lease, and who does not."""
+
+from datetime import timedelta
+
+import anyio
+
+from pipeline.leases import Holding, Leases
+from pipeline.store import Store
+from tests.records import claimed
+
+LEASE = timedelta(minutes=1)
+
+
+async def test_an_answer_of_an_earlier_claim_takes_nothing_from_a_later_one(store: Store) -> None:
+    [task] = await claimed(store)
+    await store.db["tasks"].update_one({"_id": task.id}, {"$set": {"lease.claim_id": "another"}})
+    leases = Leases(store.tasks, LEASE)
+    answered = anyio.Event()
+
+    async def renew(holding: Holding) -> None:
+        await leases._write([holding])
+        answered.set()
+
+    async with anyio.create_task_group() as group:
+        with leases.hold(task, anyio.CancelScope()) as earlier:
+            group.start_soon(renew, earlier)
+            await anyio.lowlevel.checkpoint()
+        with leases.hold(task, anyio.CancelScope()) as later:
+            assert not answered.is_set()
+            with anyio.fail_after(30):
+                await answered.wait()
+    assert not later.lost
+
+
+async def test_a_lease_that_another_claim_has_taken_is_lost(store: Store) -> None:
+    [task] = await claimed(store)
+    await store.db["tasks"].update_one({"_id": task.id}, {"$set": {"lease.claim_id": "another"}})
+    leases = Leases(store.tasks, LEASE)
+    with leases.hold(task, anyio.CancelScope()) as holding:
+        await leases._write([holding])
+    assert holding.lost
+
+
+async def test_a_stop_reaches_the_tasks_of_a_claim_that_was_under_way(store: Store) -> None:
+    [task] = await claimed(store)
+    leases = Leases(store.tasks, LEASE)
+    leases.interrupt_all()
+    with anyio.fail_after(30), anyio.CancelScope() as scope:
+        with leases.hold(task, scope):
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
