@@ -26,7 +26,7 @@ Words
 """
 
 from pipeline.context import Document, Progress, StageContext
-from pipeline.errors import PermanentError, TemporaryError
+from pipeline.errors import PermanentError, Snooze, TemporaryError
 from pipeline.stage import Pipeline, RetryPolicy, Stage, stage
 from pipeline.trial import run_stage
 
@@ -36,6 +36,7 @@ __all__ = [
     "Pipeline",
     "Progress",
     "RetryPolicy",
+    "Snooze",
     "Stage",
     "StageContext",
     "TemporaryError",

@@ -1,5 +1,6 @@
 """One attempt's surroundings, from MongoDB: its document, checkpoints, progress, earlier outputs."""
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import anyio
 from pipeline import transitions
 from pipeline.committer import Committer
 from pipeline.context import Progress
+from pipeline.crashpoints import crash_point
 from pipeline.leases import Holding, Leases
 from pipeline.model import Task
 from pipeline.patience import until_available
@@ -75,8 +77,16 @@ class Attempt:
         """
         change = transitions.checkpoint(self._task, self._prefix + key, value, progress, self._desk.lease_for)
         self.told = progress or self.told
+        crash_point("checkpoint.made", lambda: [self._task.id])
+        asked_at = time.monotonic()
         with self._holding.commits():
             await self._desk.committer.commit(change)
+        self._holding.trust(asked_at, self._desk.lease_for)
+        crash_point("checkpoint.saved", lambda: [self._task.id])
+
+    async def trusted(self) -> None:
+        """Return while the lease is surely held, else when it has been renewed."""
+        await self._holding.trusted()
 
     def report(self, progress: Progress) -> None:
         """Note progress for the next tick."""

@@ -20,7 +20,7 @@ class Claimer:
         self._tasks = tasks
         self._worker = worker
         self._queues = list(queues)
-        self._free = slots
+        self._slots = self._free = slots
         self._lease_for = lease_for
         self._changed = anyio.Event()
         self._woken = True
@@ -40,17 +40,34 @@ class Claimer:
         """Claim whenever there may be work and a slot is free, until stopped."""
         while not self._stopped:
             if not (self._woken and self._free):
-                await self._changed.wait()
-                self._changed = anyio.Event()
+                await self._change()
                 continue
             self._woken = False
             free = self._free
             claimed = await until_available(lambda: self._claim(free), "a claim")  # noqa: B023 -- awaited here
+            alone = any(task.alone for task in claimed)
             # A full haul says that there may be more; less says that the queue was emptied.
-            self._woken = self._woken or len(claimed) == free
+            self._woken = self._woken or alone or len(claimed) == free
             self._free -= len(claimed)
             for task in claimed:
                 group.start_soon(self._occupy, attempt, task)
+            while alone and self._free < self._slots:
+                await self._change()
+
+    async def alone(self) -> bool:
+        """Wait until the caller's attempt is the only one, as its task has killed a worker, it seems.
+
+        False when the worker stops meanwhile.
+        """
+        while self._free < self._slots - 1 and not self._stopped:
+            await self._change()
+        return not self._stopped
+
+    async def _change(self) -> None:
+        changed = self._changed
+        await changed.wait()
+        if self._changed is changed:
+            self._changed = anyio.Event()
 
     async def _claim(self, free: int) -> list[Task]:
         return await self._tasks.claim(self._queues, free, self._worker, self._lease_for)

@@ -68,6 +68,7 @@ class Committer:
                 while self._waiting:
                     self._in_flight = self._next_batch()
                     await self._finish(self._in_flight)
+        self._stopped = True
         for entry in [*self._in_flight, *self._waiting]:
             entry.finish(StoreUnavailable())
 
@@ -76,10 +77,9 @@ class Committer:
         self._stopped = True
         self._arrived.set()
 
-    def give_up(self) -> None:
-        """End `run` now: what was not known to be durable ends in `StoreUnavailable`."""
-        self._stopped = True
-        self._scope.cancel()
+    def give_up_in(self, seconds: float) -> None:
+        """End `run` by then: what is not known to be durable ends in `StoreUnavailable`."""
+        self._scope.deadline = min(self._scope.deadline, anyio.current_time() + seconds)
 
     def _next_batch(self) -> list[_Entry]:
         entries = [self._waiting.popleft()]

@@ -7,6 +7,7 @@ provides from MongoDB and `pipeline.trial` from memory.
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
@@ -50,6 +51,10 @@ class AttemptServices(Protocol):
 
     async def save(self, key: str, value: Any, progress: Progress | None) -> None:
         """Save a part and the progress with it, durably, in one transaction."""
+        ...
+
+    async def trusted(self) -> None:
+        """Return while this attempt surely holds its task; while that isn't known, wait."""
         ...
 
     def report(self, progress: Progress) -> None:
@@ -133,15 +138,30 @@ class StageContext:
                 return model.model_validate(await self._services.output(stage))
         raise LookupError(f"no stage before {self.stage!r} gives {model.__name__}")
 
-    async def run_process(self, function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
-        """Run a plain function in a child process and return what it returns.
+    async def run_process(
+        self,
+        function: Callable[[*Arguments], T],
+        *arguments: *Arguments,
+        timeout: timedelta | None = None,
+    ) -> T:
+        """Run a plain function in a child process and return what it returns, or raise what it raises.
 
-        For work that keeps a core busy. The function and its arguments must be picklable: a
-        module-level function of plain values. At most as many run at once as the worker has
-        processors to give; the child is killed when the attempt is cancelled, and dies with the worker.
+        For work that keeps a core busy, or that a document could make crash, hang or grow. The function
+        and its arguments must be picklable: a module-level function of plain values. What it returns comes
+        back as JSON: annotate it with a type that pydantic can turn into JSON and back. At most as many
+        run at once as the worker has processors to give. The child is killed, with everything that it
+        started, when the attempt is cancelled or the call takes longer than `timeout`, and dies with the
+        worker.
+
+        Raises:
+            DefinitionError: the function or its arguments can't go to a child process.
+            TemporaryError, PermanentError: the function raised it.
+            ChildError: the function raised anything else.
+            ChildProcessDied: it crashed, exited, ran out of memory or took too long.
+            InvalidAnswer: what came back is not what the function promises.
         """
         served, self._served = self._served, self._served + 1
-        return await self._processes.run(served, function, *arguments)
+        return await self._processes.run(served, function, *arguments, timeout=timeout)
 
     async def checkpoint(
         self,
@@ -161,6 +181,7 @@ class StageContext:
         saved = await self._load()
         if key in saved:
             return adapter.validate_python(saved[key])
+        await self._services.trusted()
         self.log.debug("begun %s", key)
         value = await function()
         encoded = adapter.dump_python(value, mode="json")

@@ -5,8 +5,12 @@
     MillraceError
     ├── StageError                 raised by a stage's author
     │   ├── TemporaryError         try again, after `retry_after` when it is given
+    │   ├── Snooze                 not now: later, and no attempt is charged
     │   └── PermanentError         trying again cannot help
     ├── PartError                  one part of a stage's work failed; `__cause__` says why
+    ├── ChildError                 a function raised this in a child process; `type` names it
+    ├── ChildProcessDied           a child process crashed, was killed, ran out of memory or took too long
+    ├── InvalidAnswer              a child process answered with something that was not promised
     ├── DefinitionError            a stage or a pipeline that cannot work, found where it is defined
     ├── LeaseLost                  this attempt no longer holds its task
     ├── SubmissionError            a job that cannot be accepted
@@ -15,6 +19,7 @@
     ├── StateConflict              the job or task is not in a state that allows this
     └── StoreError                 the database
         ├── StoreUnavailable       not reachable, or no majority: try again later
+        │   └── Contended          what is to be written is locked by another transaction
         ├── NotAReplicaSet         reachable, but without change streams and transactions
         └── HistoryLost            the change stream cannot go on from this position
 """
@@ -52,6 +57,22 @@ def _rebuild_temporary(message: str, retry_after: timedelta | None) -> Temporary
     return TemporaryError(message, retry_after=retry_after)
 
 
+class Snooze(StageError):
+    """The stage can't go on just now, through no fault of its document: it is called again in `delay`.
+
+    For a service that is down or asks to slow down, a result that isn't there yet. No attempt is
+    charged, so it may happen any number of times; a job's deadline ends it.
+    """
+
+    def __init__(self, delay: timedelta, message: str | None = None) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep `delay` when the error crosses from a child process."""
+        return Snooze, (self.delay, str(self))
+
+
 class PermanentError(StageError):
     """The stage failed for a reason that trying again cannot change."""
 
@@ -62,6 +83,25 @@ class PartError(MillraceError):
     def __init__(self, part: str) -> None:
         super().__init__(f"{part} failed")
         self.part = part
+
+
+class ChildError(MillraceError):
+    """A function raised an error in its child process; `type` is the name of that error's class.
+
+    The child's traceback is a note of it.
+    """
+
+    def __init__(self, type_: str, message: str) -> None:
+        super().__init__(message or type_)
+        self.type = type_
+
+
+class ChildProcessDied(MillraceError):
+    """The child process died, and what it was to do is not done; a new one serves the next call."""
+
+
+class InvalidAnswer(MillraceError):
+    """The child process answered with something that its function does not promise."""
 
 
 class DefinitionError(MillraceError):
@@ -94,6 +134,10 @@ class StoreError(MillraceError):
 
 class StoreUnavailable(StoreError):
     """The database cannot be reached, or has no majority, right now."""
+
+
+class Contended(StoreUnavailable):
+    """What is to be written stayed locked by another transaction, perhaps that of a killed process."""
 
 
 class NotAReplicaSet(StoreError):

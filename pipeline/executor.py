@@ -15,9 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.attempt import Attempt, Desk
 from pipeline.context import Document, Progress, StageContext
-from pipeline.errors import LeaseLost, PartError, PermanentError, TemporaryError
+from pipeline.crashpoints import crash_point
+from pipeline.errors import LeaseLost, PartError, PermanentError, Snooze, TemporaryError
 from pipeline.leases import Holding
-from pipeline.model import Failed, Failure, Lost, Outcome, Succeeded, Task
+from pipeline.model import Failed, Failure, Lost, Outcome, Snoozed, Succeeded, Task
 from pipeline.patience import until_available
 from pipeline.processes import Processes
 from pipeline.stage import Pipeline, RetryPolicy, Stage
@@ -46,7 +47,7 @@ class Executor:
             except LeaseLost:
                 return Lost()
             except Exception as error:  # noqa: BLE001 -- whatever stage code raises is its outcome
-                return failed(task, stage.retry, error)
+                return _outcome(task, stage.retry, error)
 
     async def _call(self, stage: Stage, holding: Holding, services: Attempt) -> Outcome:
         task, outputs = holding.task, self.desk.store.outputs
@@ -72,12 +73,24 @@ class Executor:
         if stage.input is not Document:
             body = task.input.body or await services.output(before[-1].name)
             value = before[-1].output.model_validate(body)
-        output = await stage.call(value, context, _params(stage, task.params))
+        params = _params(stage, task.params)
+        await services.trusted()
+        crash_point("attempt.begun", lambda: [task.id])
+        output = await stage.call(value, context, params)
+        crash_point("attempt.returned", lambda: [task.id])
         stored = await until_available(
             lambda: outputs.prepare(task, output.model_dump(mode="json"), stage_version=stage.version),
             "storing an output",
         )
+        crash_point("output.stored", lambda: [task.id])
         return Succeeded(stored, _completed(services.told))
+
+
+def _outcome(task: Task, policy: RetryPolicy, error: Exception) -> Outcome:
+    cause = _unwrap(error)[1]
+    if isinstance(cause, Snooze):
+        return Snoozed(cause.delay, _storable(str(cause))[:MAX_MESSAGE])
+    return failed(task, policy, error)
 
 
 def failed(task: Task, policy: RetryPolicy, error: Exception) -> Failed:

@@ -2,10 +2,12 @@
 
 All renewals, and all progress that came in since, are one bulk write per tick: a quarter of the lease,
 or sooner when there is progress, but at most four times a second. Only a refused renewal ends an
-attempt; a database that is away suspends it.
+attempt; a database that is away suspends it: past the time for which a lease is surely ours, by this
+process's own clock, no new part of the work is begun until a renewal has been accepted.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,12 +17,15 @@ import anyio
 from pipeline.context import Progress
 from pipeline.errors import StoreUnavailable
 from pipeline.model import Lease, Task
+from pipeline.patience import pauses
 from pipeline.store.tasks import Tasks
 
 _log = logging.getLogger("millrace.leases")
 
 PROGRESS_INTERVAL = 0.25
 """Seconds between two writes of progress, at least."""
+TRUSTED = 0.9
+"""The part of a lease for which it is trusted without asking: clocks don't all run at one rate."""
 
 
 class Holding:
@@ -31,7 +36,21 @@ class Holding:
         self.lost = False
         self._scope = scope
         self._commits = 0
+        self._trusted_until = float("-inf")
+        self._renewed = anyio.Event()
         self.progress: Progress | None = None
+        self.doubted = False
+
+    def trust(self, asked_at: float, lease_for: timedelta) -> None:
+        """A lease that was asked for at that monotonic time was granted."""
+        self._trusted_until = max(self._trusted_until, asked_at + TRUSTED * lease_for.total_seconds())
+        self._renewed.set()
+        self._renewed = anyio.Event()
+
+    async def trusted(self) -> None:
+        """Return while the lease is surely ours, else when it has been renewed."""
+        while time.monotonic() >= self._trusted_until:
+            await self._renewed.wait()
 
     def lose(self) -> None:
         """The lease is gone: stop the attempt."""
@@ -72,6 +91,7 @@ class Leases:
     def hold(self, task: Task, scope: anyio.CancelScope) -> Iterator[Holding]:
         """Renew this task's lease until the block is left."""
         holding = self._held[task.id] = Holding(task, scope)
+        holding.trust(task.lease.asked_at, self._lease_for)
         if self._interrupted:
             holding.interrupt()
         try:
@@ -79,11 +99,15 @@ class Leases:
         finally:
             del self._held[task.id]
 
-    def lose(self, task: str) -> None:
-        """Stop the attempt of a task that was taken away, such as a cancelled one; if it runs here."""
+    def doubt(self, task: str) -> None:
+        """Somebody has ended this task: if it runs here, renew it now, which ends the attempt if that is so.
+
+        The event may be an old one, of before the claim that is held now.
+        """
         holding = self._held.get(task)
         if holding is not None:
-            holding.lose()
+            holding.doubted = True
+            self._dirty.set()
 
     def interrupt_all(self) -> None:
         """Stop every attempt, also those of a claim that is still under way."""
@@ -108,23 +132,29 @@ class Leases:
                     await self._dirty.wait()
                 if not waiting.cancelled_caught:
                     self._dirty = anyio.Event()
-                    await self._write([each for each in self._held.values() if each.progress is not None])
+                    await self._write([each for each in self._held.values() if each.progress or each.doubted])
                     await anyio.sleep(PROGRESS_INTERVAL)
-            await self._write(list(self._held.values()))
+            async for _ in pauses():
+                if await self._write(list(self._held.values())):
+                    break
 
-    async def _write(self, holdings: list[Holding]) -> None:
+    async def _write(self, holdings: list[Holding]) -> bool:
+        """Renew these; False when the database is away."""
         renewed = {each.task.id: each for each in holdings if not each.committing}
         renewals: list[tuple[str, Lease, Progress | None]] = []
         for each in renewed.values():
             renewals.append((each.task.id, each.task.lease, each.progress))
-            each.progress = None
+            each.progress, each.doubted = None, False
         if not renewals:
-            return
+            return True
+        asked_at = time.monotonic()
         try:
             lost = await self._tasks.renew(renewals, self._lease_for)
         except StoreUnavailable as error:
             _log.warning("renewals wait for the database: %s", error)
-            return
+            return False
+        for task in renewed.keys() - lost:
+            renewed[task].trust(asked_at, self._lease_for)
         for task in lost:
             holding = renewed[task]
             # A commit that began meanwhile has ended the lease itself, or will find out; and by now the
@@ -132,3 +162,4 @@ class Leases:
             if self._held.get(task) is holding and not holding.committing:
                 _log.warning("lease lost", extra={"task": task})
                 holding.lose()
+        return True

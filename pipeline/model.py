@@ -53,6 +53,11 @@ def stage_of(task: str) -> str:
     return task.split(":")[1]
 
 
+def revision_of(task: str) -> int:
+    """Return the revision in a task's id."""
+    return int(task.split(":")[2])
+
+
 def tenant_of(job: str) -> str:
     """Return the tenant in a job's or a task's id."""
     return job.split(".", 1)[0]
@@ -63,6 +68,11 @@ def queue_name(pipeline: str, version: int, stage: str) -> str:
     return f"{pipeline}@{version}/{stage}"
 
 
+def pipeline_of(queue: str) -> str:
+    """Return the pipeline's name in the key by which workers claim."""
+    return queue.split("@", 1)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The time-limited right to run a task."""
@@ -70,6 +80,8 @@ class Lease:
     claim_id: str
     fence: int
     worker: str
+    asked_at: float = field(default_factory=time.monotonic, compare=False)
+    """When this process sent its claim, by its monotonic clock: the lease lasts from then on at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,8 @@ class Task:
     inputs: Mapping[str, int]
     """Revision of every earlier stage's output that this task may read, by stage."""
     input: Input
+    alone: bool = False
+    """This is its last attempt, and an earlier one died with its worker: nothing else may run beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +188,14 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Snoozed:
+    """Outcome: the stage asked to be called again in `delay`; the attempt isn't charged."""
+
+    delay: timedelta
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     """Outcome: the worker stopped; the attempt isn't charged."""
 
@@ -183,7 +205,7 @@ class Lost:
     """Outcome: the lease is gone; nothing of this attempt may be written."""
 
 
-Outcome = Succeeded | Failed | Interrupted | Lost
+Outcome = Succeeded | Failed | Snoozed | Interrupted | Lost
 
 
 @dataclass(frozen=True, slots=True)

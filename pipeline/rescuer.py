@@ -1,6 +1,6 @@
-"""Give back tasks whose lease ran out, and wake the claimer for those that become due.
+"""Give back tasks whose lease ran out, end jobs that are overdue, wake the claimer for tasks that are due.
 
-Nothing is polled: a timer is armed for the next lease end or due time, by one indexed query.
+Nothing is polled: a timer is armed for the next lease end, deadline or due time, by indexed queries.
 """
 
 import logging
@@ -10,8 +10,9 @@ from datetime import timedelta
 import anyio
 
 from pipeline import transitions
-from pipeline.errors import LeaseLost, StateConflict, StoreUnavailable
-from pipeline.model import Failure
+from pipeline.crashpoints import crash_point
+from pipeline.errors import Contended, LeaseLost, StateConflict, StoreUnavailable
+from pipeline.model import Change, Failure
 from pipeline.store import Store
 from pipeline.store.commits import Commits
 
@@ -36,6 +37,7 @@ class Rescuer:
         self._wake = wake
         self._at = float("-inf")
         self._armed = anyio.Event()
+        self._away = False
         self._not_before = float("-inf")
 
     def arm(self, seconds: float) -> None:
@@ -49,6 +51,21 @@ class Rescuer:
         """Somebody claimed something: look when that lease could end."""
         self.arm(self._lease + _MARGIN)
 
+    def database_away(self) -> None:
+        """The database did not answer, or much too late: nobody could renew a lease meanwhile."""
+        self._away = True
+
+    def database_back(self) -> None:
+        """It answers. If it was away every lease seems to have run out: holders get one lease to renew."""
+        if self._away:
+            self._away = False
+            self._not_before = anyio.current_time() + self._lease
+            self.arm(self._lease)
+
+    def arm_for_deadline(self, remaining: timedelta) -> None:
+        """Somebody submitted or admitted a job with a deadline: look when that has passed."""
+        self.arm(max(0.0, remaining.total_seconds()) + _MARGIN)
+
     async def run(self) -> None:
         """Rescue until cancelled."""
         while True:
@@ -61,52 +78,79 @@ class Rescuer:
 
     async def _look(self) -> None:
         try:
-            none_left = await self._rescue_expired()
-            wait = await self._store.tasks.next_wake()
+            await self._arm_for_due()
+            self.database_back()
+            await self._expire_jobs()
+            if anyio.current_time() >= self._not_before:
+                await self._rescue_expired()
         except StoreUnavailable as error:
-            # After an outage every lease seems to have run out: their holders get time to renew first.
             _log.warning("rescue waits for the database: %s", error)
-            self._not_before = anyio.current_time() + self._lease
-            self.arm(1.0)
+            self.database_away()
+            self.arm(_STUCK)
             return
-        if wait is not None:
-            self.arm(wait.total_seconds() + (_MARGIN if none_left else _STUCK))
         self._wake()
 
-    async def _rescue_expired(self) -> bool:
-        """Give back what has expired; False when something had, and none of it could be given back."""
-        if anyio.current_time() < self._not_before:
-            self.arm(self._not_before - anyio.current_time())
-            return True
+    async def _arm_for_due(self) -> None:
+        wait = await self._store.tasks.next_due()
+        if wait is not None:
+            self.arm(wait.total_seconds() + _MARGIN)
+
+    async def _expire_jobs(self) -> None:
+        """End the jobs whose deadline has passed."""
+        overdue = await self._store.jobs.overdue(BATCH)
+        ended = 0
+        for job, task in overdue:
+            failure = Failure("DeadlineExceeded", "the job was not done by its deadline")
+            ended += await _committed(self._commits, transitions.expire(job, task, failure), job)
+        wait = await self._store.jobs.next_deadline()
+        if wait is not None:
+            self.arm(wait.total_seconds() + (_MARGIN if ended == len(overdue) else _STUCK))
+
+    async def _rescue_expired(self) -> None:
+        """Give back what has expired, one by one."""
         expired = await self._store.tasks.expired(BATCH)
         rescued = 0
         for task in expired:
+            crash_point("rescue.begun", lambda: [task["_id"]])  # noqa: B023 -- called at once
             await self._store.workers.end_sessions(task["lease"]["worker"])
             rescued += await rescue(
                 self._commits, task, "stopped renewing its lease (killed, or cut off)", expired=True
             )
-        return rescued > 0 or not expired
+        wait = await self._store.tasks.next_lease_end()
+        if wait is not None:
+            self.arm(wait.total_seconds() + (_MARGIN if rescued or not expired else _STUCK))
 
 
 async def rescue(commits: Commits, task: dict[str, object], why: str, *, expired: bool) -> bool:
     """Give one task back.
 
-    False when its holder ended it, when another rescuer was faster, or when it cannot be, as its job
-    is in an impossible state: that is logged, and stops nothing else.
+    False when its holder ended it, when another rescuer was faster, or when it cannot be, as it is
+    locked or its job in an impossible state: that is logged, and stops nothing else.
     """
     lease = task["lease"]
     worker = lease["worker"] if isinstance(lease, dict) else "?"
     failure = Failure("WorkerDied", f"worker {worker} {why}")
-    [result] = await commits.commit([transitions.rescue(task, failure, expired=expired)])
-    if isinstance(result, LeaseLost):
+    given_back = await _committed(
+        commits, transitions.rescue(task, failure, expired=expired), str(task["_id"])
+    )
+    if given_back:
+        _log.warning("rescued a task from %s", worker, extra={"task": task["_id"]})
+    return given_back
+
+
+async def _committed(commits: Commits, change: Change, what: str) -> bool:
+    """Commit one change; False when somebody was faster, or when it can't be done, which is logged."""
+    try:
+        [result] = await commits.commit([change])
+    except Contended as error:
+        _log.warning("%s has to wait: %s", what, error)
         return False
     if isinstance(result, StateConflict):
-        _log.error("task %s cannot be rescued (%s): run `millrace verify`", task["_id"], result)
+        _log.error("%s can't be changed (%s): run `millrace verify`", what, result)
         return False
-    if result is not None:
+    if result is not None and not isinstance(result, LeaseLost):
         raise result
-    _log.warning("rescued a task from %s", worker, extra={"task": task["_id"]})
-    return True
+    return result is None
 
 
 async def release_worker(store: Store, worker: str) -> int:

@@ -155,19 +155,31 @@ def _is_model(hint: Any) -> bool:
 class Pipeline:
     """Ordered stages under a name and a version. Immutable once made.
 
+    Args:
+        name: Lower-case letters, digits and dashes, at most 40.
+        stages: In the order in which they run.
+        version: Raise it when the stages, or what passes between them, change.
+        timeout: How long a job may take from its admission to its end; None: as long as it takes. A
+            job that came with an earlier deadline keeps that.
+
     Raises:
         DefinitionError: no stages, two of one name, or types that don't chain (both are named).
     """
 
-    def __init__(self, name: str, stages: Sequence[Stage], *, version: int = 1) -> None:
+    def __init__(
+        self, name: str, stages: Sequence[Stage], *, version: int = 1, timeout: timedelta | None = None
+    ) -> None:
         if not _NAME.fullmatch(name):
             raise DefinitionError(
                 f"pipeline name {name!r}: use lower-case letters, digits and dashes, at most 40"
             )
         if not stages:
             raise DefinitionError(f"pipeline {name!r} has no stages")
+        if timeout is not None and timeout <= timedelta(0):
+            raise DefinitionError(f"pipeline {name!r}: a timeout is a positive duration, or None")
         self.name = name
         self.version = version
+        self.timeout = timeout
         self.stages = tuple(stages)
         self._by_name = {each.name: each for each in self.stages}
         if len(self._by_name) != len(self.stages):

@@ -20,9 +20,13 @@ from pipeline.model import (
     Task,
     Write,
     queue_name,
+    stage_of,
     task_id,
 )
 from pipeline.stage import Pipeline, Stage
+
+OPEN_JOB, OPEN_TASK = ("submitted", "running"), ("ready", "running")
+"""States that are not final."""
 
 MAX_ERRORS = 20
 """Attempts whose errors a task keeps; the newest ones stay."""
@@ -54,6 +58,7 @@ def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None) -> Change
         "pipeline_version": pipeline.version,
         "stages": [stage.name for stage in pipeline.stages],
         "traceparent": literal(traceparent),
+        **_time_limit(pipeline),
     }
     return Change(
         guard=Write("jobs", {"_id": job.id, "state": "submitted"}, [{"$set": started}]),
@@ -107,14 +112,27 @@ def retry(task: Task, failure: Failure, delay: timedelta) -> Change:
         **_released(),
         "run_at": after(delay),
         "delayed": True,
-        "errors": _with_error(failure, task.attempt, task.lease.worker),
+        "errors": _with_error(failure, _by(task.attempt, task.lease.worker)),
     }
     return Change(guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]))
 
 
 def interrupt(task: Task) -> Change:
     """`running` → `ready` at once, as if the attempt had not been."""
-    update = {**_released(), "run_at": "$$NOW", "attempt": {"$subtract": ["$attempt", 1]}}
+    update = {**_released(), **_UNCHARGED, "run_at": "$$NOW"}
+    return Change(guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]))
+
+
+def snooze(task: Task, delay: timedelta, why: str) -> Change:
+    """`running` → `ready` in `delay`, as if the attempt had not been; the reason is kept."""
+    times = {"$add": [{"$ifNull": ["$snoozed.times", 0]}, 1]}
+    update = {
+        **_released(),
+        **_UNCHARGED,
+        "run_at": after(delay),
+        "delayed": True,
+        "snoozed": {"times": times, "why": literal(why), "at": "$$NOW"},
+    }
     return Change(guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]))
 
 
@@ -138,9 +156,35 @@ def rescue(task: Mapping[str, Any], failure: Failure, *, expired: bool) -> Chang
     update = {
         **_released(),
         "run_at": "$$NOW",
-        "errors": _with_error(failure, task["attempt"], lease["worker"]),
+        "deaths": {"$add": [{"$ifNull": ["$deaths", 0]}, 1]},
+        "errors": _with_error(failure, _by(task["attempt"], lease["worker"])),
     }
     return Change(guard=Write("tasks", match, [{"$set": update}]))
+
+
+def expire(job: str, task: str | None, failure: Failure) -> Change:
+    """A job whose deadline has passed by the server's clock, and its open task if it has one → `failed`.
+
+    A holder of the task finds its compare-and-set refused, and stops.
+    """
+    overdue = {
+        "_id": job,
+        "state": {"$in": list(OPEN_JOB)},
+        "$expr": {"$lte": ["$deadline", "$$NOW"]},
+        "deadline": {"$type": "date"},
+    }
+    stage = None if task is None else stage_of(task)
+    guard = Write("jobs", overdue, [{"$set": _failed_job(failure, stage)}])
+    if task is None:
+        return Change(guard=guard)
+    update = {
+        **_ended("failed"),
+        "errors": _with_error(failure, {"attempt": "$attempt", "worker": "$lease.worker"}),
+    }
+    return Change(
+        guard=guard,
+        then=(Write("tasks", {"_id": task, "state": {"$in": list(OPEN_TASK)}}, [{"$set": update}]),),
+    )
 
 
 def checkpoint(task: Task, key: str, value: Any, progress: Progress | None, lease_for: timedelta) -> Change:
@@ -148,7 +192,14 @@ def checkpoint(task: Task, key: str, value: Any, progress: Progress | None, leas
     update: dict[str, Any] = {"lease.until": after(lease_for)}
     if progress is not None:
         update["progress"] = literal(asdict(progress))
-    saved = {"_id": f"{task.id}/{key}", "task": task.id, "job": task.job, "key": key, "value": value}
+    saved = {
+        "_id": f"{task.id}/{key}",
+        "task": task.id,
+        "job": task.job,
+        "fence": task.lease.fence,
+        "key": key,
+        "value": value,
+    }
     return Change(
         guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]), creates=(("checkpoints", saved),)
     )
@@ -164,14 +215,36 @@ def cancel_task() -> Json:
     return {"$set": _ended("cancelled")}
 
 
-def reopen_job() -> Json:
-    """Return the update of a failed job of which a task is tried again."""
-    return {"$set": {"state": "running", "error": None, "finished_at": None}}
+def reopen_job(revision: int | None = None) -> Json:
+    """Return the update of an ended job of which a stage is run again, under a new revision when given.
+
+    A deadline that was given with the job is over; the pipeline's own time limit begins afresh.
+    """
+    limit = {"$cond": [{"$gt": ["$time_limit", 0]}, {"$add": ["$$NOW", "$time_limit"]}, None]}
+    update: dict[str, Any] = {"state": "running", "error": None, "finished_at": None, "deadline": limit}
+    return {"$set": update if revision is None else {**update, "revision": revision}}
 
 
 def reopen_task() -> Json:
     """`failed` → `ready` with its attempts afresh; revision, checkpoints and errors are kept."""
-    return {"$set": {**_released(), "run_at": "$$NOW", "attempt": 0, "finished_at": None}}
+    return {"$set": {**_released(), "run_at": "$$NOW", "attempt": 0, "deaths": 0, "finished_at": None}}
+
+
+def rerun_task(earlier: Json, revision: int, inputs: Mapping[str, int], given: Json) -> dict[str, Any]:
+    """Return the task that runs a stage again under a new revision, made of the stage's earlier task.
+
+    `inputs` are the revisions of earlier outputs, `given` what it works on: `{sha256, output}`.
+    """
+    kept = ("job", "tenant", "pipeline", "pipeline_version", "stage", "queue", "priority", "max_attempts")
+    return {
+        **{name: earlier[name] for name in kept},
+        "_id": task_id(earlier["job"], earlier["stage"], revision),
+        "revision": revision,
+        "inputs": dict(inputs),
+        "input": dict(given),
+        "traceparent": earlier.get("traceparent"),
+        **_FRESH,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,17 +276,36 @@ def _new_task(
         "revision": revision,
         "inputs": dict(given.inputs),
         "input": {"sha256": given.sha256, "output": given.output},
-        "state": "ready",
         "priority": job.priority,
-        "run_at": run_at,
-        "attempt": 0,
         "max_attempts": stage.retry.max_attempts,
-        "lease": {"claim_id": None, "fence": 0, "worker": None, "until": None},
-        "progress": None,
-        "errors": [],
         "traceparent": job.traceparent,
-        **({"delayed": True} if run_at is not None else {}),
+        **_FRESH,
+        **({"delayed": True, "run_at": run_at} if run_at is not None else {}),
     }
+
+
+_FRESH: Json = {
+    "state": "ready",
+    "run_at": None,
+    "attempt": 0,
+    "deaths": 0,
+    "lease": {"claim_id": None, "fence": 0, "worker": None, "until": None},
+    "progress": None,
+    "errors": [],
+}
+"""What every new task begins with; it runs as soon as the server has it."""
+
+_UNCHARGED: Json = {"attempt": {"$subtract": ["$attempt", 1]}}
+
+
+def _time_limit(pipeline: Pipeline) -> dict[str, Any]:
+    """Give a job its pipeline's time limit, unless it came with an earlier deadline of its own."""
+    if pipeline.timeout is None:
+        return {}
+    milliseconds = int(pipeline.timeout / timedelta(milliseconds=1))
+    limit = {"$add": ["$$NOW", milliseconds]}
+    # $min ignores a deadline that is missing.
+    return {"time_limit": milliseconds, "deadline": {"$min": ["$deadline", limit]}}
 
 
 def _released() -> dict[str, Any]:
@@ -228,7 +320,7 @@ def _finished(state: str) -> dict[str, Any]:
     return {"state": state, "finished_at": "$$NOW"}
 
 
-def _failed_job(failure: Failure, stage: str) -> dict[str, Any]:
+def _failed_job(failure: Failure, stage: str | None) -> dict[str, Any]:
     error = {"type": failure.type, "message": failure.message, "part": failure.part, "stage": stage}
     return {**_finished("failed"), "error": literal(error)}
 
@@ -238,15 +330,19 @@ def _end_job(task: Task, update: dict[str, Any]) -> Write:
 
 
 def _fail(match: Json, job: str, failure: Failure, attempt: int, worker: str) -> Change:
-    stage = str(match["_id"]).split(":")[1]
-    update = {**_ended("failed"), "errors": _with_error(failure, attempt, worker)}
+    stage = stage_of(match["_id"])
+    update = {**_ended("failed"), "errors": _with_error(failure, _by(attempt, worker))}
     return Change(
         guard=Write("tasks", match, [{"$set": update}]),
         then=(Write("jobs", {"_id": job, "state": "running"}, [{"$set": _failed_job(failure, stage)}]),),
     )
 
 
-def _with_error(failure: Failure, attempt: int, worker: str) -> Json:
-    record = {**asdict(failure), "attempt": attempt, "worker": worker}
-    appended = {"$concatArrays": ["$errors", [{"$mergeObjects": [literal(record), {"at": "$$NOW"}]}]]}
-    return {"$slice": [appended, -MAX_ERRORS]}
+def _with_error(failure: Failure, by: Json) -> Json:
+    """Append a failure to a task's errors; `by` are expressions of its attempt and worker."""
+    record = {"$mergeObjects": [literal(asdict(failure)), {**by, "at": "$$NOW"}]}
+    return {"$slice": [{"$concatArrays": ["$errors", [record]]}, -MAX_ERRORS]}
+
+
+def _by(attempt: int, worker: str) -> Json:
+    return {"attempt": attempt, "worker": literal(worker)}

@@ -41,6 +41,9 @@ class MemoryServices:
         if progress is not None:
             self.reported.append(progress)
 
+    async def trusted(self) -> None:
+        """Nobody else can hold a trial's task."""
+
     def report(self, progress: Progress) -> None:
         """Keep the progress."""
         self.reported.append(progress)

@@ -68,7 +68,9 @@ class Wakeups:
         return len(hosted)
 
     def _on_job(self, event: Event) -> None:
-        state = event.fields.get("state")
+        state, deadline = event.fields.get("state"), event.fields.get("deadline")
+        if deadline is not None:
+            self._rescuer.arm_for_deadline(deadline - event.at)
         if state == "submitted" and event.operation == "insert":
             if self._admitter.hosts(event.fields):
                 self._watermark.expect(event.id)
@@ -82,8 +84,8 @@ class Wakeups:
             self._on_ready(event.fields)
         elif state == "running":
             self._rescuer.arm_for_lease()
-        elif state == "cancelled":
-            self._leases.lose(event.id)
+        elif state in ("cancelled", "failed"):
+            self._leases.doubt(event.id)
 
     def _on_ready(self, fields: Mapping[str, Any]) -> None:
         if fields.get("delayed"):

@@ -18,11 +18,22 @@ from pipeline.admitter import Admitter
 from pipeline.attempt import Desk
 from pipeline.claimer import Claimer
 from pipeline.committer import Committer
+from pipeline.crashpoints import crash_point
 from pipeline.errors import DefinitionError, LeaseLost, PermanentError, StateConflict, StoreUnavailable
 from pipeline.executor import Executor, failed
 from pipeline.leases import Leases
 from pipeline.listener import Listener
-from pipeline.model import Change, Failed, Interrupted, Lost, Outcome, Succeeded, Task, queue_name
+from pipeline.model import (
+    Change,
+    Failed,
+    Interrupted,
+    Lost,
+    Outcome,
+    Snoozed,
+    Succeeded,
+    Task,
+    queue_name,
+)
 from pipeline.patience import until_available
 from pipeline.processes import Processes
 from pipeline.rescuer import Rescuer
@@ -124,9 +135,10 @@ class Worker:
     async def _work(self, committer: Committer, rescuer: Rescuer, status: TaskStatus[None]) -> None:
         async with anyio.create_task_group() as background:
             listener, wakeups = self._hear(committer, rescuer, background)
+            background.start_soon(self._give_up_when_cancelled, committer)
             background.start_soon(self._leases.run)
             background.start_soon(rescuer.run)
-            background.start_soon(self._sign_of_life)
+            background.start_soon(self._sign_of_life, rescuer)
             background.start_soon(self._reconcile, listener, wakeups)
             if self._settings.listen:
                 background.start_soon(listener.run)
@@ -183,12 +195,14 @@ class Worker:
 
     async def _stop_in_time(self, committer: Committer, attempts: anyio.CancelScope) -> None:
         await self._soft.wait()
+        crash_point("stop.begun")
         with anyio.move_on_after(self._settings.grace.total_seconds()):
             await self._hard.wait()
         self._leases.interrupt_all()
+        crash_point("stop.interrupted")
         await anyio.sleep(GIVE_UP)
         _log.error("the database is away: leaving, what runs here is rescued when its leases end")
-        committer.give_up()
+        committer.give_up_in(0)
         attempts.cancel()
 
     async def _attempt(self, executor: Executor, committer: Committer, task: Task) -> None:
@@ -207,6 +221,7 @@ class Worker:
                     await self._settle(executor.pipeline, committer, task, Interrupted())
                 raise
             outcome = await self._settle(executor.pipeline, committer, task, outcome)
+            crash_point("attempt.settled", lambda: [task.id])
             kind = type(outcome).__name__.lower()
             span.set_attribute(telemetry.OUTCOME, kind)
             if isinstance(outcome, Failed):
@@ -219,7 +234,8 @@ class Worker:
     async def _outcome(self, executor: Executor, task: Task) -> Outcome:
         outcome: Outcome | None = None
         with anyio.CancelScope() as scope, self._leases.hold(task, scope) as holding:
-            outcome = await executor.execute(holding)
+            if not task.alone or await self._claimer.alone():
+                outcome = await executor.execute(holding)
         return outcome or (Lost() if holding.lost else Interrupted())
 
     async def _settle(
@@ -243,11 +259,27 @@ class Worker:
             return Lost()
         return outcome
 
-    async def _sign_of_life(self) -> None:
+    async def _give_up_when_cancelled(self, committer: Committer) -> None:
+        """Being cancelled is a hard stop: what runs is given back, but not waited for without end."""
+        try:
+            await anyio.sleep_forever()
+        finally:
+            committer.give_up_in(GIVE_UP)
+
+    async def _sign_of_life(self, rescuer: Rescuer) -> None:
+        """Tell that this worker is alive, and find out when the database isn't."""
+        every = self._settings.lease.total_seconds() / 4
         while True:
-            await anyio.sleep(self._settings.lease.total_seconds() / 4)
-            with suppress(StoreUnavailable):
+            await anyio.sleep(every)
+            asked_at = anyio.current_time()
+            try:
                 await self._store.workers.seen(self.name, self._settings.lease)
+            except StoreUnavailable:
+                rescuer.database_away()
+                continue
+            if anyio.current_time() - asked_at > every:
+                rescuer.database_away()
+            rescuer.database_back()
 
     async def _reconcile(self, listener: Listener, wakeups: Wakeups) -> None:
         """The net below the change stream: rare while it is well, every two seconds while it is not."""
@@ -304,6 +336,8 @@ def _transition(task: Task, outcome: Outcome, pipeline: Pipeline) -> Change | No
             return transitions.retry(task, failure, delay)
         case Failed(failure, _):
             return transitions.fail(task, failure)
+        case Snoozed(delay, why):
+            return transitions.snooze(task, delay, why)
         case Interrupted():
             return transitions.interrupt(task)
         case Lost():

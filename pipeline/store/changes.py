@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson.timestamp import Timestamp
@@ -44,7 +44,16 @@ _TIMESTAMP_TYPE = 0x82
 
 Stages = Sequence[Mapping[str, Any]]
 
-_JOB_FIELDS = ("tenant", "pipeline", "pipeline_version", "priority", "run_at", "state", "traceparent")
+_JOB_FIELDS = (
+    "tenant",
+    "pipeline",
+    "pipeline_version",
+    "priority",
+    "run_at",
+    "deadline",
+    "state",
+    "traceparent",
+)
 _SHOWN_FIELDS = (
     "created_at",
     "metadata",
@@ -113,6 +122,11 @@ class Event:
     """Of an insert or replace, the document's; of an update, those that changed, see `_nested`."""
     token: str
     """The position right after this event."""
+
+    @property
+    def at(self) -> datetime:
+        """When it happened, by the server's clock, to a second."""
+        return datetime.fromtimestamp(cluster_time(self.token).time, UTC)
 
 
 def cluster_time(token: str) -> OperationTime:

@@ -6,11 +6,13 @@ existing one fails loudly. One transaction for as many changes as have gathered 
 hand-off cheap: it costs three or four round trips, whatever their number.
 """
 
+import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import anyio
 import bson
 import pymongo
 from pymongo import InsertOne, UpdateOne
@@ -18,7 +20,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
-from pipeline.errors import LeaseLost, MillraceError, PermanentError, StateConflict, StoreUnavailable
+from pipeline.crashpoints import crash_point
+from pipeline.errors import Contended, LeaseLost, MillraceError, PermanentError, StateConflict
 from pipeline.model import Change, Write
 from pipeline.store.driver import (
     UNSTORABLE,
@@ -40,6 +43,9 @@ MAX_DOCUMENT_BYTES = 15 * 1024 * 1024
 _TRANSIENT = "TransientTransactionError"
 _UNKNOWN = "UnknownTransactionCommitResult"
 _TRIES = 20
+"""Of a transaction that meets others: their pauses add up to about a second."""
+_CLEANUP = 2.0
+"""Seconds for taking a transaction back."""
 _WRITE_CONFLICT = 112
 T = TypeVar("T")
 Result = MillraceError | None
@@ -84,8 +90,9 @@ class Commits:
         return session_uuid(self._session.session_id["id"])
 
     async def close(self) -> None:
-        """Give the session back."""
-        await self._session.end_session()
+        """Give the session back; what it has not committed is aborted."""
+        with anyio.move_on_after(_CLEANUP, shield=True):
+            await self._session.end_session()
 
     @translated
     async def commit(self, changes: Sequence[Change]) -> list[Result]:
@@ -105,6 +112,7 @@ class Commits:
         while pending:
             try:
                 await self._transaction(partial(self._write, pending))
+                crash_point("commit.done", partial(_subjects, pending))
                 break
             except _Mismatch:
                 verdicts = await self._read_back(pending)
@@ -136,7 +144,7 @@ class Commits:
 
     async def _transaction(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run one transaction to its end, again while MongoDB says that again may work."""
-        for _ in range(_TRIES):
+        for tried in range(_TRIES):
             try:
                 with pymongo.timeout(self._timeout):
                     await self._session.start_transaction()
@@ -148,21 +156,23 @@ class Commits:
                     raise translate(error) from error
                 if not _may_retry(error):
                     raise
-            except _Mismatch:
+            except BaseException:  # a mismatch, or this process stops: leave no locks behind
                 await self._abort()
                 raise
             else:
                 return result
-        raise StoreUnavailable(f"what a transaction writes stayed locked by another, {_TRIES} times")
+            await anyio.sleep(random.uniform(0, min(0.1, 0.002 * 2**tried)))  # noqa: S311 -- jitter
+        raise Contended(f"what a transaction writes stayed locked by another, {_TRIES} times")
 
     async def _abort(self) -> None:
         if self._session.in_transaction:
-            await self._session.abort_transaction()
+            with anyio.move_on_after(_CLEANUP, shield=True):
+                await self._session.abort_transaction()
 
     async def _write(self, changes: Sequence[Change]) -> None:
         guards = [change.guard for change in changes]
         creates = _grouped(changes)
-        new_tasks = [_create_task(document) for document in creates.pop("tasks", [])]
+        new_tasks = [create_task(document) for document in creates.pop("tasks", [])]
         for collection in sorted(
             {guard.collection for guard in guards} | ({"tasks"} if new_tasks else set())
         ):
@@ -182,6 +192,7 @@ class Commits:
                 follow_ups[write.collection].append(_stamped(write, change.id))
         for collection, updates in follow_ups.items():
             await self._update(collection, updates, [])
+        crash_point("commit.written", partial(_subjects, changes))
 
     async def _update(self, collection: str, updates: list[UpdateOne], creates: list[UpdateOne]) -> None:
         result = await self._db[collection].bulk_write(
@@ -225,6 +236,10 @@ def _may_retry(error: PyMongoError) -> bool:
     return isinstance(error, OperationFailure) and error.code == _WRITE_CONFLICT  # inside a bulk
 
 
+def _subjects(changes: Sequence[Change]) -> list[str]:
+    return [str(change.guard.filter["_id"]) for change in changes]
+
+
 def _grouped(changes: Sequence[Change]) -> dict[str, list[Doc]]:
     creates: dict[str, list[Doc]] = defaultdict(list)
     for change in changes:
@@ -237,8 +252,8 @@ def _stamped(write: Write, change_id: str) -> UpdateOne:
     return UpdateOne(dict(write.filter), [*write.update, {"$set": {"commit": change_id}}])
 
 
-def _create_task(document: Doc) -> UpdateOne:
-    """An insert with the server's time: the filter matches nothing, so an existing task is a duplicate."""
+def create_task(document: Mapping[str, Any]) -> UpdateOne:
+    """Return an insert with the server's time: its filter matches nothing, an existing task is a duplicate."""
     times = {"created_at": "$$NOW", **({"run_at": "$$NOW"} if document["run_at"] is None else {})}
     replacement = {"$mergeObjects": [{"$literal": document}, times]}
     return UpdateOne(

@@ -1,7 +1,7 @@
 """The driver's client as the engine needs it, and its errors as ours."""
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from bson.errors import BSONError
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
     AutoReconnect,
     ConfigurationError,
@@ -133,6 +134,24 @@ def is_outage(error: PyMongoError) -> bool:
     if isinstance(error, _UNAVAILABLE) or error.timeout:
         return True
     return isinstance(error, OperationFailure | WriteConcernError) and error.code in _NOT_PRIMARY
+
+
+async def until_first(
+    collection: AsyncCollection[Doc], query: Mapping[str, Any], field: str
+) -> timedelta | None:
+    """Return the time from the server's now until the earliest `field`; None when nothing matches.
+
+    One indexed read of one document. Never negative.
+    """
+    stages: list[Mapping[str, Any]] = [
+        {"$match": query},
+        {"$sort": {field: 1}},
+        {"$limit": 1},
+        {"$project": {"remaining": {"$subtract": [f"${field}", "$$NOW"]}}},
+    ]
+    async for found in await collection.aggregate(stages):
+        return timedelta(milliseconds=max(0, found["remaining"]))
+    return None
 
 
 def session_uuid(lsid: Any) -> UUID:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pymongo
@@ -14,11 +15,13 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 from pipeline import transitions
 from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, SubmissionError
 from pipeline.model import FINAL_STATES
-from pipeline.store.driver import UNSTORABLE, Client, Doc, translated
+from pipeline.store.commits import create_task
+from pipeline.store.driver import UNSTORABLE, Client, Doc, translated, until_first
 
 _NESTED_TOO_DEEPLY = 15
 """Server code of a document with more than 200 levels."""
 _OPEN = {"$nin": sorted(FINAL_STATES)}
+_WITH_DEADLINE: Doc = {"state": {"$in": list(transitions.OPEN_JOB)}, "deadline": {"$type": "date"}}
 
 
 class Jobs:
@@ -28,6 +31,7 @@ class Jobs:
         self._client = client
         self._jobs = db["jobs"]
         self._tasks = db["tasks"]
+        self._outputs = db["outputs"]
         self._timeout = timeout
 
     @translated
@@ -117,6 +121,75 @@ class Jobs:
         await self._transaction(run)
 
     @translated
+    async def overdue(self, limit: int) -> list[tuple[str, str | None]]:
+        """Return open jobs whose deadline has passed by the server's clock, each with its open task."""
+        query = {**_WITH_DEADLINE, "$expr": {"$lte": ["$deadline", "$$NOW"]}}
+        jobs = [each["_id"] async for each in self._jobs.find(query, {"_id": 1}).limit(limit)]
+        if not jobs:
+            return []
+        at_work = {"job": {"$in": jobs}, "state": {"$in": list(transitions.OPEN_TASK)}}
+        tasks = {each["job"]: each["_id"] async for each in self._tasks.find(at_work, {"job": 1})}
+        return [(job, tasks.get(job)) for job in jobs]
+
+    @translated
+    async def next_deadline(self) -> timedelta | None:
+        """Return in how long the next open job is overdue; None when none has a deadline. Never negative."""
+        return await until_first(self._jobs, _WITH_DEADLINE, "deadline")
+
+    @translated
+    async def rerun(self, job: str, tenant: str, stage: str) -> None:
+        """Run an ended job again from a stage on, in one transaction: a new revision, nothing overwritten.
+
+        The outputs of the stages before it are used as they are; what it and the later stages wrote
+        stays, under the earlier revision.
+
+        Raises:
+            NotFound: this tenant has no such job.
+            StateConflict: the job has not ended, it has no such stage, or a stage before it has not
+                succeeded.
+        """
+
+        async def run(session: AsyncClientSession) -> None:
+            found = await self._jobs.find_one({"_id": job, "tenant": tenant}, session=session)
+            if found is None or found["state"] not in FINAL_STATES:
+                raise await self._refusal(job, tenant, "run again", session)
+            tasks = await self._tasks.find({"job": job}, session=session).sort("revision", 1).to_list()
+            task = await self._again(found, tasks, stage, session)
+            match = {"_id": job, "tenant": tenant, "state": {"$in": sorted(FINAL_STATES)}}
+            reopened = await self._jobs.update_one(
+                match, [transitions.reopen_job(task["revision"])], session=session
+            )
+            if not reopened.matched_count:
+                raise await self._refusal(job, tenant, "run again", session)
+            await self._tasks.bulk_write([create_task(task)], session=session)
+
+        await self._transaction(run)
+
+    async def _again(self, job: Doc, tasks: list[Doc], stage: str, session: AsyncClientSession) -> Doc:
+        """Make the task that runs a stage again, on the newest outputs of the stages before it."""
+        stages: list[str] = job.get("stages", [])
+        if stage not in stages:
+            raise StateConflict(
+                f"job {job['_id']} has no stage {stage!r}; it has: {', '.join(stages) or 'none yet'}"
+            )
+        before = stages[: stages.index(stage)]
+        done = {each["stage"]: each for each in tasks if each["state"] == "succeeded"}
+        missing = [name for name in before if name not in done]
+        if missing:
+            raise StateConflict(f"stage {missing[0]!r} has not succeeded: run the job again from there")
+        earlier = next(each for each in reversed(tasks) if each["stage"] == stage)
+        given = earlier["input"]
+        if given["output"] is not None:
+            source = done[before[-1]]["_id"]
+            output = await self._outputs.find_one({"_id": source}, {"sha256": 1}, session=session)
+            if output is None:
+                raise StateConflict(f"the output {source} is missing: run the job again from {before[-1]!r}")
+            given = {"sha256": output["sha256"], "output": source}
+        inputs = {name: done[name]["revision"] for name in before}
+        revision = max(each["revision"] for each in tasks) + 1
+        return transitions.rerun_task(earlier, revision, inputs, given)
+
+    @translated
     async def retry(self, job: str, tenant: str) -> None:
         """Try a failed job's failed task again, in one transaction: same revision, checkpoints kept.
 
@@ -130,9 +203,14 @@ class Jobs:
             result = await self._jobs.update_one(match, [transitions.reopen_job()], session=session)
             if not result.matched_count:
                 raise await self._refusal(job, tenant, "tried again", session)
-            failed = {"job": job, "state": "failed"}
-            reopened = await self._tasks.update_one(failed, [transitions.reopen_task()], session=session)
-            if not reopened.matched_count:
+            # The newest one: an earlier revision may have failed before.
+            reopened = await self._tasks.find_one_and_update(
+                {"job": job, "state": "failed"},
+                [transitions.reopen_task()],
+                sort=[("revision", -1)],
+                session=session,
+            )
+            if reopened is None:
                 raise StateConflict(f"job {job} failed before its first stage: submit it again")
 
         await self._transaction(run)

@@ -10,6 +10,7 @@ from pymongo.errors import OperationFailure
 
 from pipeline.model import JOB_ID_PATTERN, PRIORITY_RANGE, TENANT_PATTERN
 from pipeline.store.driver import Doc, translated
+from pipeline.transitions import OPEN_JOB
 
 INLINE_LIMIT = 256 * 1024
 """Bytes of the largest document that a job may carry itself."""
@@ -61,6 +62,9 @@ _JOB = {
         "idempotency_hash": {"bsonType": "string"},
         "traceparent": {"bsonType": ["string", "null"]},
         "state": {"enum": ["submitted", "running", "succeeded", "failed", "cancelled"]},
+        "revision": {"bsonType": _NUMBER, "minimum": 1},
+        "deadline": _OPTIONAL_DATE,
+        "time_limit": {"bsonType": _NUMBER, "minimum": 1},
         "error": {"bsonType": ["object", "null"]},
         "created_at": {"bsonType": "date"},
         "started_at": _OPTIONAL_DATE,
@@ -135,6 +139,11 @@ INDEXES: dict[str, list[IndexModel]] = {
             [("document.file_id", ASCENDING)],
             name="file",
             partialFilterExpression={"document.file_id": {"$exists": True}},
+        ),
+        IndexModel(
+            [("deadline", ASCENDING)],
+            name="deadline",
+            partialFilterExpression={"state": {"$in": list(OPEN_JOB)}, "deadline": {"$type": "date"}},
         ),
     ],
     "tasks": [

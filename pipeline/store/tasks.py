@@ -2,8 +2,9 @@
 
 import logging
 import random
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,8 +16,9 @@ from pymongo.errors import PyMongoError
 
 from pipeline import transitions
 from pipeline.context import Progress
+from pipeline.crashpoints import crash_point
 from pipeline.model import DocumentReference, Input, Lease, Task
-from pipeline.store.driver import Doc, is_outage, translated
+from pipeline.store.driver import Doc, is_outage, translated, until_first
 
 _log = logging.getLogger("millrace.store")
 
@@ -26,21 +28,35 @@ Renewal = tuple[str, Lease, Progress | None]
 SMALL_BODY = 64 * 1024
 """Bytes of the largest output that is read with the claim of the task that works on it."""
 
+CLAIM_SECONDS = 5.0
+"""Longest that a claim may take; what it did is found out then, and the next one asks for other tasks."""
+
+_CANDIDATE = {"attempt": 1, "max_attempts": 1, "deaths": 1}
 _CLAIM_ORDER = [("priority", pymongo.DESCENDING), ("run_at", pymongo.ASCENDING)]
 _DUE = {"$expr": {"$lte": ["$run_at", "$$NOW"]}}
 _EXPIRED = {"$expr": {"$lte": ["$lease.until", "$$NOW"]}}
+
+
+@dataclass(slots=True)
+class _Ask:
+    """A claim on its way."""
+
+    tasks: list[str]
+    at: float = field(default_factory=time.monotonic)
+    answered: bool = False
 
 
 class Tasks:
     """The hot queue."""
 
     def __init__(self, db: AsyncDatabase[Doc]) -> None:
+        self._db = db
         self._tasks = db["tasks"]
         self._jobs = db["jobs"]
         self._outputs = db["outputs"]
         self._contended = False
-        self._unread: dict[str, list[str]] = {}
-        """Claims of which the answer is not known yet: the tasks that they asked for, by claim_id."""
+        self._unread: dict[str, _Ask] = {}
+        """Claims of which the answer is not known yet, by claim_id."""
 
     @translated
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease_for: timedelta) -> list[Task]:
@@ -49,17 +65,18 @@ class Tasks:
         Atomic for each task: a compare-and-set from `ready` to `running`. More candidates are read
         than are wanted, and once a race was lost some of them are taken at random, so that many workers
         do not fight for the same head of the queue. Tasks lost to others are simply not among the
-        returned; an empty list while `limit` > 0 says that no candidate was left.
+        returned; an empty list while `limit` > 0 says that no candidate was left. A task that has to run
+        alone is returned alone.
         """
         if self._unread:  # an outage came between an earlier claim and its answer
             return await self._answers()
         wanted = {"state": "ready", "queue": {"$in": list(queues)}, **_DUE}
         while True:
-            candidates = self._tasks.find(wanted, {"_id": 1}).sort(_CLAIM_ORDER).limit(limit * 2)
-            found = await candidates.to_list()
+            candidates = self._tasks.find(wanted, _CANDIDATE).sort(_CLAIM_ORDER).limit(limit * 2)
+            found = _one_kind(await candidates.to_list())
             if not found:
                 return []
-            await self._take([each["_id"] for each in found], limit, worker, lease_for)
+            await self._take(found, limit, worker, lease_for)
             claimed = await self._answers()
             if claimed:
                 return claimed
@@ -68,25 +85,34 @@ class Tasks:
         """Compare-and-set the best candidates; after a lost race, some of them at random."""
         chosen = random.sample(ids, min(limit, len(ids))) if self._contended else ids[:limit]
         claim_id = uuid4().hex
-        self._unread[claim_id] = chosen
+        ask = self._unread[claim_id] = _Ask(chosen)
         try:
-            await self._tasks.update_many(
-                {"_id": {"$in": chosen}, "state": "ready", **_DUE},
-                [{"$set": _claimed(claim_id, worker, lease_for)}],
-            )
+            # Bounded: a task that a killed process left locked must not hold up the others.
+            with pymongo.timeout(CLAIM_SECONDS):
+                await self._tasks.update_many(
+                    {"_id": {"$in": chosen}, "state": "ready", **_DUE},
+                    [{"$set": _claimed(claim_id, worker, lease_for)}],
+                )
+            ask.answered = True
         except PyMongoError as error:
             # update_many is not retried by the driver: what it did is read back by its claim_id.
             if not is_outage(error):
                 raise
+        crash_point("claim.sent", lambda: chosen)
 
     async def _answers(self) -> list[Task]:
         """Return what the claims so far have got; they are kept until that is known."""
-        asked = {task for chosen in self._unread.values() for task in chosen}
+        asked = {task for ask in self._unread.values() for task in ask.tasks}
         query = {"_id": {"$in": sorted(asked)}, "lease.claim_id": {"$in": list(self._unread)}}
-        taken = await self._tasks.find(query).to_list()
+        async with self._db.client.start_session(causal_consistency=True) as session:
+            if not all(ask.answered for ask in self._unread.values()):
+                # What it wrote may not be majority-committed yet: wait for everything that there is now.
+                session.advance_operation_time((await self._db.command("ping"))["operationTime"])
+            taken = await self._tasks.find(query, session=session).to_list()
         tasks = await self._with_jobs(taken) if taken else []
         self._contended = len(taken) < len(asked)
         self._unread.clear()
+        crash_point("claim.taken", lambda: [task.id for task in tasks])
         return tasks
 
     async def _with_jobs(self, tasks: list[Doc]) -> list[Task]:
@@ -97,7 +123,11 @@ class Tasks:
             if task["job"] not in jobs:
                 _log.error("a task has no job: run `millrace verify`", extra={"task": task["_id"]})
         bodies = await self._small_bodies(tasks)
-        return [_task(task, jobs[task["job"]], bodies) for task in ordered if task["job"] in jobs]
+        return [
+            _task(task, jobs[task["job"]], bodies, self._unread[task["lease"]["claim_id"]].at)
+            for task in ordered
+            if task["job"] in jobs
+        ]
 
     async def _small_bodies(self, tasks: list[Doc]) -> dict[str, Doc]:
         """Return the inputs that are small, so that many short tasks cost one read instead of one each."""
@@ -116,6 +146,7 @@ class Tasks:
             for task, lease, progress in renewals
         ]
         result = await self._tasks.bulk_write(writes, ordered=False)
+        crash_point("renew.sent", lambda: [task for task, _, _ in renewals])
         if result.matched_count == len(writes):
             return []
         claims = {task: lease.claim_id for task, lease, _ in renewals}
@@ -141,27 +172,17 @@ class Tasks:
         return await self._tasks.find(query).to_list()
 
     @translated
-    async def next_wake(self) -> timedelta | None:
-        """Return in how long the next delayed task is due or the next lease ends; None when neither is.
+    async def next_due(self) -> timedelta | None:
+        """Return in how long the next delayed task is due; None when there is none. Never negative."""
+        later = {"state": "ready", "delayed": True, "$expr": {"$gt": ["$run_at", "$$NOW"]}}
+        return await until_first(self._tasks, later, "run_at")
 
-        Two indexed reads of one document each. Never negative.
-        """
-        remaining = {"in": {"$subtract": ["$when", "$$NOW"]}}
-        waits: list[timedelta] = []
-        for match, field in (
-            ({"state": "ready", "delayed": True, "$expr": {"$gt": ["$run_at", "$$NOW"]}}, "run_at"),
-            ({"state": "running", "lease.until": {"$ne": None}}, "lease.until"),
-        ):
-            stages: list[Mapping[str, Any]] = [
-                {"$match": match},
-                {"$sort": {field: 1}},
-                {"$limit": 1},
-                {"$project": {"when": f"${field}"}},
-                {"$project": remaining},
-            ]
-            async for found in await self._tasks.aggregate(stages):
-                waits.append(timedelta(milliseconds=max(0, found["in"])))
-        return min(waits, default=None)
+    @translated
+    async def next_lease_end(self) -> timedelta | None:
+        """Return in how long the next lease ends; None when nothing runs. Never negative."""
+        return await until_first(
+            self._tasks, {"state": "running", "lease.until": {"$ne": None}}, "lease.until"
+        )
 
 
 def _claimed(claim_id: str, worker: str, lease_for: timedelta) -> Doc:
@@ -187,7 +208,20 @@ def _renewed(lease_for: timedelta, progress: Progress | None) -> Doc:
     return update
 
 
-def _task(task: Doc, job: Doc, bodies: Mapping[str, Doc]) -> Task:
+def _runs_alone(task: Doc) -> bool:
+    """Tell whether the attempt that would begin now is the last, after a death of an earlier one's worker."""
+    return bool(task.get("deaths")) and task["attempt"] + 1 >= task["max_attempts"]
+
+
+def _one_kind(candidates: list[Doc]) -> list[str]:
+    """Return the candidates before the first that has to run alone; or that one, if it is the best."""
+    for position, each in enumerate(candidates):
+        if _runs_alone(each):
+            return [other["_id"] for other in candidates[: max(1, position)]]
+    return [each["_id"] for each in candidates]
+
+
+def _task(task: Doc, job: Doc, bodies: Mapping[str, Doc], asked_at: float) -> Task:
     lease = task["lease"]
     return Task(
         id=task["_id"],
@@ -200,12 +234,13 @@ def _task(task: Doc, job: Doc, bodies: Mapping[str, Doc]) -> Task:
         priority=int(task["priority"]),
         attempt=task["attempt"],
         max_attempts=task["max_attempts"],
-        lease=Lease(lease["claim_id"], lease["fence"], lease["worker"]),
+        lease=Lease(lease["claim_id"], lease["fence"], lease["worker"], asked_at),
         traceparent=task.get("traceparent"),
         document=document_reference(job["document"]),
         params=job.get("params", {}),
         inputs=task["inputs"],
         input=Input(task["input"]["sha256"], bodies.get(task["input"]["output"])),
+        alone=bool(task.get("deaths")) and task["attempt"] >= task["max_attempts"],
     )
 
 

@@ -69,19 +69,20 @@ async def test_what_is_due_later_is_not_claimed(store: Store) -> None:
     past = await admitted(store, run_at=datetime.now(UTC) - timedelta(hours=1))
     claims = await store.tasks.claim([queue()], 10, "worker-1", MINUTE)
     assert [task.job for task in claims] == past
-    [wait] = [await store.tasks.next_wake()]
+    wait = await store.tasks.next_lease_end()
     assert wait is not None
-    assert wait <= MINUTE  # the lease's end comes before the others are due
+    assert wait <= MINUTE
 
 
-async def test_the_next_wake_is_the_first_due_task_or_the_first_end_of_a_lease(store: Store) -> None:
-    assert await store.tasks.next_wake() is None
+async def test_the_times_for_which_a_timer_is_armed(store: Store) -> None:
+    assert await store.tasks.next_due() is None
+    assert await store.tasks.next_lease_end() is None
     await admitted(store, run_at=datetime.now(UTC) + timedelta(hours=1))
-    wait = await store.tasks.next_wake()
-    assert wait is not None
-    assert timedelta(minutes=59) < wait <= timedelta(hours=1)
+    due = await store.tasks.next_due()
+    assert due is not None
+    assert timedelta(minutes=59) < due <= timedelta(hours=1)
     await claimed(store, lease_for=AT_ONCE)
-    assert await store.tasks.next_wake() == timedelta(0)
+    assert await store.tasks.next_lease_end() == timedelta(0)
 
 
 async def test_only_asked_queues_are_claimed(store: Store) -> None:

@@ -261,7 +261,7 @@ async def test_giving_up_tells_everything_that_waits(store: Store) -> None:
             for _ in range(3):
                 _join(group, committer, change, ended)
             await anyio.wait_all_tasks_blocked()
-            committer.give_up()
+            committer.give_up_in(0)
         await other.abort_transaction()
     assert [type(error) for error in ended] == [StoreUnavailable] * 3
     assert (await stored(store, task.id))["state"] == "running"

@@ -148,9 +148,25 @@ async def test_of_worker(crowded: Store) -> None:
     assert answer["keysExamined"] <= OTHERS // 6 + 10  # of the running tasks alone, without reading them
 
 
-async def test_next_wake(crowded: Store) -> None:
-    answers = await profiled(crowded, crowded.tasks.next_wake)
-    assert [each["nreturned"] for each in answers] == [1, 1]
+async def test_the_next_due_time_and_lease_end(crowded: Store) -> None:
+    for verb in (crowded.tasks.next_due, crowded.tasks.next_lease_end):
+        answers = await profiled(crowded, verb)
+        assert [each["nreturned"] for each in answers] == [1]
+        assert_by_index(answers)
+
+
+async def test_deadlines(crowded: Store) -> None:
+    past, later = (datetime.now(UTC) + timedelta(hours=each) for each in (-1, 1))
+    jobs = [
+        job_document("counting", name="a", content=b"", deadline=past if number % 20 == 0 else later)
+        for number in range(100)
+    ]
+    await crowded.db["jobs"].insert_many(jobs)
+    answers = await profiled(crowded, lambda: crowded.jobs.overdue(64))
+    assert [each["nreturned"] for each in answers] == [5, 0]
+    assert_by_index(answers)
+    answers = await profiled(crowded, crowded.jobs.next_deadline)
+    assert [each["nreturned"] for each in answers] == [1]
     assert_by_index(answers)
 
 
