@@ -16,9 +16,9 @@ from api.seals import Seals
 from pipeline.client import Client
 from pipeline.errors import HistoryLost
 from pipeline.feed import Feed, Subscription
-from pipeline.model import FINAL_STATES, job_of, stage_of, tenant_of
+from pipeline.model import FINAL_STATES, job_of, pipeline_of, revision_of, stage_of, tenant_of
 from pipeline.store.changes import Event
-from pipeline.views import JobView, job_view, stage_fields
+from pipeline.views import JobView, StageView, job_view, stage_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +105,28 @@ class Watch:
             changed = stage_fields(event.fields)
             if not changed:
                 return []
-            data = {"job": job_of(event.id), "name": stage_of(event.id), **changed}
-            return [ServerSentEvent(event="stage", data=data, id=sealed)]
+            told = [{"job": job_of(event.id), "name": stage_of(event.id), **changed}]
+            if event.operation == "insert" and revision_of(event.id) > 1:
+                told = self._begun_again(event)
+            return [ServerSentEvent(event="stage", data=data, id=sealed) for data in told]
         if event.operation == "insert":
             names = self.stage_names.get(event.fields["pipeline"], [])
             view = job_view({"_id": event.id, **event.fields}, [], names)
             return [ServerSentEvent(event="job", data=_json(view), id=sealed)]
         shown = ("state", "error", "started_at", "finished_at")
         data = {"job": event.id, **{name: event.fields[name] for name in shown if name in event.fields}}
-        told = [ServerSentEvent(event="state", data=data, id=sealed)]
+        state = [ServerSentEvent(event="state", data=data, id=sealed)]
         if self.job is not None and event.fields.get("state") in FINAL_STATES:
-            told.append(self._end(event.fields["state"]))
-        return told
+            state.append(self._end(event.fields["state"]))
+        return state
+
+    def _begun_again(self, event: Event) -> list[dict[str, Any]]:
+        """Say all of a stage that is run again, and that those after it wait for it."""
+        stage = stage_of(event.id)
+        names = list(self.stage_names.get(pipeline_of(event.fields["queue"]), [stage]))
+        views = [StageView(name=stage, **stage_fields(event.fields))]
+        views += [StageView(name=name) for name in names[names.index(stage) + 1 :]]
+        return [{"job": job_of(event.id), **view.model_dump(mode="json")} for view in views]
 
     def _heartbeat(self, position: str) -> ServerSentEvent:
         return ServerSentEvent(event="heartbeat", data={}, id=self.seals.seal(position))

@@ -47,9 +47,11 @@ async def cancel(job: AJobId, client: AClient) -> JobView:
 
 
 @router.post("/jobs/{id}/retry", responses=answers(404, 409))
-async def retry(job: AJobId, client: AClient) -> JobView:
-    """Try a failed job's failed stage again; its finished parts are kept."""
-    return await client.retry(job)
+async def retry(
+    job: AJobId, client: AClient, stage: Annotated[str | None, Query(max_length=40)] = None
+) -> JobView:
+    """Try a failed job's failed stage again, its finished parts kept; or run an ended job from `stage` on."""
+    return await client.retry(job, stage)
 
 
 @router.get("/jobs/{id}/outputs/{stage}", responses=answers(404))

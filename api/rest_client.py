@@ -38,9 +38,9 @@ class RestClient:
         """Return what a GET answers."""
         return self._json("GET", path, params=query)
 
-    def post(self, path: str) -> Any:
+    def post(self, path: str, **query: str) -> Any:
         """Return what a POST without body answers."""
-        return self._json("POST", path)
+        return self._json("POST", path, params=query)
 
     def events(self, path: str) -> Iterator[tuple[str, Json]]:
         """Yield the events of a stream until it ends, coming back by the last id when the line breaks.

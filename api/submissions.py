@@ -29,6 +29,7 @@ class Submission(BaseModel):
     """By stage, as JSON."""
     priority: int = Field(default=0, ge=PRIORITY_RANGE[0], le=PRIORITY_RANGE[1])
     run_at: datetime | None = None
+    deadline: datetime | None = None
     metadata: dict[str, Any] = {}
     """As JSON."""
 
@@ -42,7 +43,7 @@ class Submission(BaseModel):
         except RecursionError as error:
             raise ValueError("is nested too deeply") from error
 
-    @field_validator("run_at")
+    @field_validator("run_at", "deadline")
     @classmethod
     def _with_zone(cls, value: datetime | None) -> datetime | None:
         if value is not None and value.tzinfo is None:
@@ -68,6 +69,11 @@ _FORM = {
                         "params": {"type": "string", "description": 'JSON, by stage: {"ocr": {"dpi": 300}}'},
                         "priority": {"type": "integer", "minimum": -10, "maximum": 10, "default": 0},
                         "run_at": {"type": "string", "format": "date-time"},
+                        "deadline": {
+                            "type": "string",
+                            "format": "date-time",
+                            "description": "A job that has not ended by then fails.",
+                        },
                         "metadata": {"type": "string", "description": "A JSON object of your own."},
                     },
                 }

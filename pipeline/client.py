@@ -112,14 +112,21 @@ class Client:
         await self._store.jobs.cancel(job, self.tenant)
         return await self.get(job)
 
-    async def retry(self, job: str) -> JobView:
-        """Try a failed job's failed stage again; finished parts are kept.
+    async def retry(self, job: str, stage: str | None = None) -> JobView:
+        """Try a failed job's failed stage again, finished parts kept; or run an ended job from `stage` on.
+
+        With a stage, it and those after it run anew, on the newest outputs of those before it; their
+        earlier outputs stay, and `output` returns the newest.
 
         Raises:
             NotFound: this tenant has no such job.
-            StateConflict: it has not failed.
+            StateConflict: it has not failed; or, with a stage: it has not ended, has no such stage, or a
+                stage before that one has not succeeded.
         """
-        await self._store.jobs.retry(job, self.tenant)
+        if stage is None:
+            await self._store.jobs.retry(job, self.tenant)
+        else:
+            await self._store.jobs.rerun(job, self.tenant, stage)
         return await self.get(job)
 
     async def stage_names(self) -> dict[str, list[str]]:

@@ -38,6 +38,7 @@ def job_document(
     metadata: Mapping[str, Any] | None = None,
     priority: int = 0,
     run_at: datetime | None = None,
+    deadline: datetime | None = None,
     idempotency_key: str | None = None,
 ) -> dict[str, Any]:
     """Return a job, ready to be inserted into `jobs`; its `_id` is the job's id.
@@ -58,13 +59,16 @@ def job_document(
         metadata: Anything of your own.
         priority: -10 to 10; higher ones first.
         run_at: Not before then. With a time zone.
+        deadline: A job that has not ended by then fails. With a time zone.
         idempotency_key: A second insert with the same key, by the same tenant, is refused.
 
     Raises:
-        SubmissionError: content and file_id both or neither given, or content too large.
+        SubmissionError: content and file_id both or neither given, content too large, or a time without
+            its zone.
     """
-    if run_at is not None and run_at.tzinfo is None:
-        raise SubmissionError("`run_at` needs a time zone")
+    for field, time in (("run_at", run_at), ("deadline", deadline)):
+        if time is not None and time.tzinfo is None:
+            raise SubmissionError(f"`{field}` needs a time zone")
     document = {
         "name": clean_name(name),
         "type": media_type or mimetypes.guess_type(name)[0] or "application/octet-stream",
@@ -83,6 +87,8 @@ def job_document(
         "created_at": datetime.now(UTC),
         "traceparent": telemetry.current_traceparent(),
     }
+    if deadline is not None:
+        job["deadline"] = deadline
     if idempotency_key is not None:
         job["idempotency_key"] = idempotency_key
         job["idempotency_hash"] = idempotency_hash(job)

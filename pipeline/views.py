@@ -66,6 +66,8 @@ class JobView(BaseModel):
     priority: int
     metadata: dict[str, Any]
     run_at: datetime | None
+    deadline: datetime | None
+    """A job that has not ended by then fails."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -74,12 +76,18 @@ class JobView(BaseModel):
 
 
 def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: Sequence[str]) -> JobView:
-    """Make a job's view of what is stored; `names` are the stages of one that is not admitted yet."""
+    """Make a job's view of what is stored.
+
+    `tasks` come in the order of their revisions; `names` are the stages of a job that is not admitted yet.
+    """
     latest = {task["stage"]: task for task in tasks}
-    stages = [
-        stage_view(latest[name]) if name in latest else StageView(name=name)
-        for name in job.get("stages", names)
-    ]
+    stages: list[StageView] = []
+    revision = 1
+    for name in job.get("stages", names):
+        task = latest.get(name, {"revision": 0})
+        # What a stage did before an earlier one was run again is not this trip's.
+        stages.append(StageView(name=name) if task["revision"] < revision else stage_view(task))
+        revision = max(revision, task["revision"])
     document = job["document"]
     return JobView(
         id=job["_id"],
@@ -90,6 +98,7 @@ def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: 
         priority=job.get("priority", 0),
         metadata=job.get("metadata", {}),
         run_at=job.get("run_at"),
+        deadline=job.get("deadline"),
         created_at=job["created_at"],
         started_at=job.get("started_at"),
         finished_at=job.get("finished_at"),
