@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 
 from pipeline import telemetry, transitions
 from pipeline.committer import Committer
+from pipeline.crashpoints import crash_point
 from pipeline.errors import LeaseLost, StateConflict
 from pipeline.model import Submitted
 from pipeline.stage import Pipeline
@@ -44,6 +45,7 @@ class Admitter:
         group.start_soon(self._admit, _submitted(job, fields))
 
     async def _admit(self, job: Submitted) -> None:
+        crash_point("admit.seen")
         async with self._limiter:
             with telemetry.span(telemetry.ADMIT, {telemetry.JOB: job.id}, job.traceparent):
                 change = transitions.admit(

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 
 from pipeline import telemetry
+from pipeline.crashpoints import crash_point
 from pipeline.errors import NotFound, SubmissionError
 from pipeline.model import DEFAULT_TENANT
 from pipeline.store import Store
@@ -58,6 +59,7 @@ class Client:
             except SubmissionError:
                 await self.discard(stored)
                 raise
+        crash_point("submit.inserted")
         if new:
             await self._store.documents.settle(stored.file_id)
         else:

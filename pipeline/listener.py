@@ -13,6 +13,7 @@ from typing import Protocol
 
 import anyio
 
+from pipeline.crashpoints import crash_point
 from pipeline.errors import HistoryLost, StoreError
 from pipeline.patience import pauses
 from pipeline.store.changes import (
@@ -112,7 +113,9 @@ class Listener:
         position = self._handler.safe_position()
         self._saved_at = anyio.current_time()
         if position > self._saved:
+            crash_point("token.due")
             await self._positions.save(self.role, position, self._stages)
+            crash_point("token.saved")
             self._saved = position
 
     async def _listen(self) -> None:
@@ -148,6 +151,7 @@ class Listener:
             since = saved.token if saved else None
             await self._positions.open_gap(self.role, token, self._stages, lost=since, why=why)
             self._lost, self._saved = None, token
+            crash_point("gap.opened")
             opened = await self._positions.position(self.role)
             if opened is not None and opened.gap is not None:
                 await self._close_gap(opened)
@@ -156,6 +160,7 @@ class Listener:
 
     async def _close_gap(self, saved: SavedPosition) -> None:
         found = await self._handler.reconcile(await self._changes.now())
+        crash_point("gap.healed")
         gap = saved.gap or {}
         level = logging.WARNING if gap.get("from") else logging.INFO
         _log.log(

@@ -22,6 +22,7 @@ from gridfs.errors import CorruptGridFile, NoFile
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
+from pipeline.crashpoints import crash_point
 from pipeline.errors import NotFound
 from pipeline.model import DocumentReference
 from pipeline.store.driver import Doc, translate, translated
@@ -32,6 +33,9 @@ CHUNK_BYTES = 1024 * 1024
 Chunks are written one by one, in the format of the GridFS specification: the driver's own upload
 stream gathers up to 48 MB before it writes, for every upload at once.
 """
+
+UPLOAD_GRACE = timedelta(hours=1)
+"""Age from which bytes without a job are taken for abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Documents:
         await self._uploads.update_one(
             {"_id": file_id}, [{"$set": {"tenant": tenant, "started_at": "$$NOW"}}], upsert=True
         )
+        crash_point("upload.begun")
         digest, size, number = hashlib.sha256(), 0, 0
         try:
             async for block in _blocks(content):
@@ -73,6 +78,7 @@ class Documents:
                 # A write that was cancelled half-way could still arrive after its removal.
                 with anyio.CancelScope(shield=True):
                     await self._chunks.insert_one({"files_id": file_id, "n": number, "data": block})
+                crash_point("upload.chunks")
                 number += 1
             await anyio.lowlevel.checkpoint_if_cancelled()
             with anyio.CancelScope(shield=True):
@@ -84,6 +90,7 @@ class Documents:
                 await self._chunks.delete_many({"files_id": file_id})
                 await self.settle(file_id)
             raise
+        crash_point("upload.stored")
         return StoredFile(file_id, size, digest.hexdigest())
 
     @translated
@@ -143,14 +150,19 @@ class Documents:
                 "$lt": ["$started_at", {"$subtract": ["$$NOW", int(older_than.total_seconds() * 1000)]}]
             }
         }
-        swept = 0
-        async for intent in self._uploads.find(age):
-            if await self._is_used(intent["_id"]):
-                await self.settle(intent["_id"])
-            else:
-                await self.discard(intent["_id"])
-                swept += 1
-        return swept
+        return sum([await self.discard_unused(intent["_id"]) async for intent in self._uploads.find(age)])
+
+    @translated
+    async def discard_unused(self, file_id: ObjectId) -> bool:
+        """Remove a file, its chunks and its intent, if nothing refers to it; False when something does.
+
+        Only for bytes so old that their job isn't about to be inserted.
+        """
+        if await self._is_used(file_id):
+            await self.settle(file_id)
+            return False
+        await self.discard(file_id)
+        return True
 
     async def _is_used(self, file_id: Any) -> bool:
         job = await self._jobs.find_one({"document.file_id": file_id}, {"_id": 1})
