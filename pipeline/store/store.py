@@ -1,5 +1,6 @@
 """The store: one client, one database, and the domain's verbs over it."""
 
+from datetime import timedelta
 from typing import Self
 
 import pymongo
@@ -10,7 +11,7 @@ from pipeline.store import schema
 from pipeline.store.audit import Audit, Finding
 from pipeline.store.changes import Changes
 from pipeline.store.commits import Commits
-from pipeline.store.documents import Documents
+from pipeline.store.documents import UPLOAD_GRACE, Documents
 from pipeline.store.driver import Client, Doc, make_client, require_replica_set, translated
 from pipeline.store.jobs import Jobs
 from pipeline.store.keys import Keys
@@ -71,9 +72,12 @@ class Store:
         with pymongo.timeout(2):
             await self._client.admin.command("ping")
 
-    async def audit(self) -> list[Finding]:
-        """Check every promise over the whole database, in one snapshot."""
-        return await Audit(self._client, self.db).run()
+    async def audit(self, grace: timedelta = UPLOAD_GRACE) -> list[Finding]:
+        """Check every promise over the whole database, in one snapshot.
+
+        Bytes that belong to nobody count from an age of `grace` on.
+        """
+        return await Audit(self._client, self.db, grace).run()
 
     async def install(self) -> list[str]:
         """Create collections, validators and indexes; returns what was changed. Idempotent."""

@@ -15,6 +15,9 @@ from pipeline.transitions import after
 _log = logging.getLogger("millrace.store")
 _UNAUTHORIZED = 13
 
+DEAD_FOR = timedelta(hours=1)
+"""Silence after which a worker's record is removed; its sessions have ended by themselves by then."""
+
 
 class Workers:
     """The collection `workers`."""
@@ -59,10 +62,14 @@ class Workers:
         await self._workers.delete_one({"_id": worker})
 
     @translated
-    async def forget(self, dead_for: timedelta) -> None:
-        """Remove workers that have given no sign of life for that long, far beyond any lease."""
+    async def forget(self, dead_for: timedelta) -> int:
+        """Remove workers that have given no sign of life for that long, far beyond any lease.
+
+        Returns how many there were.
+        """
         limit = {"$subtract": ["$$NOW", int(dead_for / timedelta(milliseconds=1))]}
-        await self._workers.delete_many({"$expr": {"$lt": ["$alive_until", limit]}})
+        result = await self._workers.delete_many({"$expr": {"$lt": ["$alive_until", limit]}})
+        return result.deleted_count
 
     @translated
     async def alive(self) -> list[Doc]:

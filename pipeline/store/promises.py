@@ -1,0 +1,241 @@
+"""The promises about jobs, tasks and outputs, each as the checks that leave over what breaks it.
+
+A job's stages are run again from any of them on by a higher revision: the job is `running` again and
+its `revision` (1 when absent) is the new one; the stage's new task names in `inputs` the revisions of
+the earlier outputs that it builds on; older tasks and outputs stay as they are, a failed task failed.
+So at any time:
+
+* A job that is `running` has exactly one open task, which is of the job's revision. Any other job has
+  none, and a submitted one no task at all.
+* No task is of a later revision than its job.
+* Of a job that has `succeeded`, the last stage's task of its revision has succeeded, and so have the
+  tasks that it names in `inputs`: one of each earlier stage, of whichever revision.
+* A task that has succeeded, and is not of the last stage, has a successor of its own revision. No other
+  task has one: the first task of a revision is nobody's successor.
+"""
+
+from typing import Any
+
+from pipeline.model import FINAL_STATES
+from pipeline.store.driver import Doc
+from pipeline.store.scan import Check, join, scan
+from pipeline.transitions import MAX_ERRORS
+
+
+def jobs_have_work() -> Check:
+    """Leave jobs over whose tasks are not what the job's state says."""
+    none_open = {"$eq": ["$open", []]}
+    running = {
+        "$and": [
+            {"$eq": [{"$size": "$open"}, 1]},
+            {"$eq": [{"$first": "$open.revision"}, "$current"]},
+        ]
+    }
+    holds = {
+        "$switch": {
+            "branches": [
+                {"case": {"$gt": [{"$max": "$tasks.revision"}, "$current"]}, "then": False},
+                {"case": {"$eq": ["$state", "running"]}, "then": running},
+                {"case": {"$eq": ["$state", "submitted"]}, "then": {"$eq": ["$tasks", []]}},
+                {"case": {"$eq": ["$state", "succeeded"]}, "then": {"$and": [none_open, _CHAIN]}},
+            ],
+            "default": none_open,
+        }
+    }
+    return scan(
+        "jobs",
+        [
+            join("tasks", "_id", "job", "tasks", "state", "stage", "revision", "inputs"),
+            {
+                "$set": {
+                    "current": {"$ifNull": ["$revision", 1]},
+                    "names": {"$ifNull": ["$stages", []]},
+                    "open": _having("$tasks", {"$not": {"$in": ["$$this.state", sorted(FINAL_STATES)]}}),
+                    "done": _having("$tasks", {"$eq": ["$$this.state", "succeeded"]}),
+                }
+            },
+            {"$set": {"end": {"$first": _having("$done", _IS_THE_END)}}},
+            {"$set": {"reads": _pairs("$end.inputs")}},
+            {"$match": {"$expr": {"$not": holds}}},
+        ],
+    )
+
+
+def successes_have_outputs() -> Check:
+    """Leave tasks over that have succeeded without an output, or have one without having succeeded."""
+    succeeded = {"$eq": ["$state", "succeeded"]}
+    return scan(
+        "tasks",
+        [
+            join("outputs", "_id", "_id", "output"),
+            {"$match": {"$expr": {"$ne": [succeeded, {"$ne": ["$output", []]}]}}},
+        ],
+    )
+
+
+def outputs_have_tasks() -> Check:
+    """Leave outputs over whose task is not there."""
+    return scan("outputs", [join("tasks", "_id", "_id", "task"), {"$match": {"task": []}}])
+
+
+def tasks_have_successors() -> Check:
+    """Leave tasks over without the successor that is due, with one that is not, or without a job."""
+    due = {"$and": [{"$eq": ["$state", "succeeded"]}, {"$ne": ["$next", None]}]}
+    wrong = [
+        {"$eq": ["$owner", []]},
+        {"$eq": ["$position", -1]},
+        {"$ne": [due, {"$ne": ["$successor", []]}]},
+    ]
+    return scan(
+        "tasks",
+        [
+            join("jobs", "job", "_id", "owner", "stages"),
+            *_POSITION,
+            {"$set": {"next": {"$arrayElemAt": ["$names", {"$add": ["$position", 1]}]}}},
+            {"$set": {"next": {"$ifNull": ["$next", None]}}},
+            {"$set": {"next_id": _task_id("$job", {"$ifNull": ["$next", ""]}, "$revision")}},
+            join("tasks", "next_id", "_id", "successor"),
+            {"$match": {"$expr": {"$or": wrong}}},
+        ],
+    )
+
+
+def outputs_have_the_last_fence() -> Check:
+    """Leave outputs over that were not written under the last lease that their task ever had."""
+    return scan(
+        "outputs",
+        [
+            join("tasks", "_id", "_id", "task", "lease.fence"),
+            {"$match": {"task": {"$ne": []}}},
+            {"$match": {"$expr": {"$ne": ["$fence", {"$first": "$task.lease.fence"}]}}},
+        ],
+    )
+
+
+def checkpoints_have_a_fence() -> Check:
+    """Leave checkpoints over that no lease of their task can have written."""
+    granted = {"$first": "$holder.lease.fence"}
+    return scan(
+        "checkpoints",
+        [
+            {"$project": {"task": 1, "fence": 1}},
+            join("tasks", "task", "_id", "holder", "lease.fence"),
+            # A fence that is missing is less than 1; a task that is missing never granted one.
+            {"$match": {"$expr": {"$or": [{"$lt": ["$fence", 1]}, {"$gt": ["$fence", granted]}]}}},
+        ],
+    )
+
+
+def inputs_are_what_they_say() -> Check:
+    """Leave tasks over whose `inputs` or `input` is not there, or not what their output was made from."""
+    before = {"$arrayElemAt": ["$names", {"$subtract": ["$position", 1]}]}
+    ids = {"$map": {"input": "$reads", "in": _task_id("$job", "$$this.k", "$$this.v")}}
+    from_document = {"$eq": ["$input.output", None]}
+    given = {"$cond": [from_document, {"$first": "$owner.document.sha256"}, "$source.sha256"]}
+    earlier = {"$cond": [{"$gt": ["$position", 0]}, {"$slice": ["$names", "$position"]}, []]}
+    wrong = [
+        {"$not": {"$setEquals": ["$reads.k", earlier]}},
+        {"$not": {"$setIsSubset": ["$ids", "$found._id"]}},
+        {"$and": [{"$not": from_document}, {"$ne": ["$input.output", "$before_id"]}]},
+        {"$ne": ["$input.sha256", given]},
+        {"$ne": [{"$ifNull": ["$own.input_sha256", "$input.sha256"]}, "$input.sha256"]},
+    ]
+    return scan(
+        "tasks",
+        [
+            join("jobs", "job", "_id", "owner", "stages", "document.sha256"),
+            {"$match": {"owner": {"$ne": []}}},
+            *_POSITION,
+            {"$set": {"reads": _pairs("$inputs")}},
+            {"$set": {"ids": ids, "before": {"$first": _having("$reads", {"$eq": ["$$this.k", before]})}}},
+            {"$set": {"before_id": _task_id("$job", "$before.k", "$before.v")}},
+            {"$set": {"wanted": {"$concatArrays": ["$ids", ["$_id"]]}}},
+            join("outputs", "wanted", "_id", "found", "sha256", "input_sha256"),
+            {
+                "$set": {
+                    "own": {"$first": _having("$found", {"$eq": ["$$this._id", "$_id"]})},
+                    "source": {"$first": _having("$found", {"$eq": ["$$this._id", "$input.output"]})},
+                }
+            },
+            {"$match": {"$expr": {"$or": wrong}}},
+        ],
+    )
+
+
+def attempts_are_bounded() -> Check:
+    """Leave tasks over with too many attempts or errors, and failed ones that don't say why."""
+    why = {"$last": "$errors"}
+    unexplained = {"$or": [_is_missing(f"$$why.{field}") for field in ("type", "message")]}
+    wrong = [
+        {"$gt": ["$attempt", "$max_attempts"]},
+        {"$gt": [{"$size": "$errors"}, MAX_ERRORS]},
+        {
+            "$and": [
+                {"$eq": ["$state", "failed"]},
+                {"$let": {"vars": {"why": why}, "in": unexplained}},
+            ]
+        },
+    ]
+    return scan("tasks", [{"$match": {"$expr": {"$or": wrong}}}])
+
+
+def failed_jobs_say_why() -> Check:
+    """Leave failed jobs over without an error."""
+    return scan("jobs", [{"$match": {"state": "failed", "error.message": {"$not": {"$type": "string"}}}}])
+
+
+def gaps_are_closed() -> Check:
+    """Leave listener roles over with an open gap. A healthy listener closes one within moments."""
+    return scan("listeners", [{"$match": {"gap": {"$type": "object"}}}])
+
+
+def tokens_are_after_gaps() -> Check:
+    """Leave closed gaps over to before whose end their role's saved token has gone back."""
+    return scan(
+        "gaps",
+        [
+            join("listeners", "role", "_id", "listener", "token"),
+            {"$set": {"token": {"$first": "$listener.token"}}},
+            {"$match": {"token": {"$type": "string"}, "$expr": {"$lt": ["$token", "$to"]}}},
+        ],
+    )
+
+
+def _having(array: Any, condition: Doc) -> Doc:
+    return {"$filter": {"input": array, "cond": condition}}
+
+
+def _pairs(mapping: str) -> Doc:
+    return {"$ifNull": [{"$objectToArray": mapping}, []]}
+
+
+def _task_id(job: Any, stage: Any, revision: Any) -> Doc:
+    return {"$concat": [job, ":", stage, ":", {"$toString": revision}]}
+
+
+def _is_missing(field: str) -> Doc:
+    return {"$ne": [{"$type": field}, "string"]}
+
+
+_POSITION: list[Doc] = [
+    {"$set": {"names": {"$ifNull": [{"$first": "$owner.stages"}, []]}}},
+    {"$set": {"position": {"$indexOfArray": ["$names", "$stage"]}}},
+]
+
+_IS_THE_END = {
+    "$and": [{"$eq": ["$$this.stage", {"$last": "$names"}]}, {"$eq": ["$$this.revision", "$current"]}]
+}
+
+_CHAIN = {
+    "$and": [
+        {"$ne": [{"$type": "$end"}, "missing"]},
+        {"$setEquals": ["$reads.k", {"$setDifference": ["$names", [{"$last": "$names"}]]}]},
+        {
+            "$setIsSubset": [
+                "$reads",
+                {"$map": {"input": "$done", "in": {"k": "$$this.stage", "v": "$$this.revision"}}},
+            ]
+        },
+    ]
+}
+"""Every stage of a job has succeeded, each on what the one before it gave."""

@@ -1,0 +1,108 @@
+"""Walk a collection in one snapshot, page by page, and leave over what breaks a promise.
+
+Every command is short, so that the walk of a large database holds nothing up, has no memory to burst
+and does not meet the client's timeouts, however long it takes as a whole.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from pipeline.errors import StoreError
+from pipeline.store.driver import Client, Doc, translate
+
+PAGE = 2000
+"""Documents looked at by one command."""
+
+_ADVICE = {
+    239: "it took longer than the server keeps the history of a snapshot. Give it more, such as an hour: "
+    "db.adminCommand({setParameter: 1, minSnapshotHistoryWindowInSeconds: 3600})",
+    246: "collections or indexes were changed meanwhile, or the server has just started: run it again",
+}
+"""By server code: SnapshotTooOld, SnapshotUnavailable."""
+
+Stages = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What was found in a part of a collection."""
+
+    checked: int
+    violating: list[Any]
+    """Ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The database as it was at one point in time."""
+
+    db: AsyncDatabase[Doc]
+    session: AsyncClientSession
+
+    async def rows(self, collection: str, stages: Stages, *, batch: int = 1000) -> AsyncIterator[Doc]:
+        """Yield what an aggregation gives, `batch` rows at a time from the server."""
+        async with await self.db[collection].aggregate(
+            list(stages), session=self.session, batchSize=batch
+        ) as cursor:
+            async for row in cursor:
+                yield row
+
+
+Check = Callable[[Snapshot], AsyncIterator[Page]]
+"""Looks at every document that a promise is about."""
+
+
+@asynccontextmanager
+async def snapshot(client: Client, db: AsyncDatabase[Doc]) -> AsyncIterator[Snapshot]:
+    """Open a snapshot of the database. Nothing is locked; the server keeps its history for 300 s or more.
+
+    Raises:
+        StoreError: the server has not kept it; the message says what to do.
+        StoreUnavailable: the server is away.
+    """
+    async with client.start_session(snapshot=True) as session:
+        try:
+            yield Snapshot(db, session)
+        except OperationFailure as error:
+            if error.code not in _ADVICE:
+                raise
+            raise StoreError(f"The database cannot be verified: {_ADVICE[error.code]}") from translate(error)
+
+
+def scan(collection: str, violating: Stages) -> Check:
+    """Return the check of an aggregation that leaves the violating documents of a collection over."""
+
+    async def pages(database: Snapshot) -> AsyncIterator[Page]:
+        after: list[Any] = []
+        while True:
+            page = [_among("$gt", last) for last in after]
+            bounds = [*page, {"$sort": {"_id": 1}}, {"$limit": PAGE}, _BOUNDS]
+            found = [row async for row in database.rows(collection, bounds)]
+            if not found:
+                return
+            [bound] = found
+            after = [bound["last"]]
+            left = [*page, _among("$lte", bound["last"]), *violating, {"$project": {"_id": 1}}]
+            yield Page(bound["checked"], [row["_id"] async for row in database.rows(collection, left)])
+
+    return pages
+
+
+_BOUNDS = {"$group": {"_id": None, "last": {"$max": "$_id"}, "checked": {"$sum": 1}}}
+
+
+def _among(comparison: str, bound: Any) -> Doc:
+    """Compare ids as an expression does: ids of another type than the bound's are compared too."""
+    return {"$match": {"$expr": {comparison: ["$_id", {"$literal": bound}]}}}
+
+
+def join(collection: str, local: str, foreign: str, name: str, *fields: str) -> Doc:
+    """Look documents up, by an index on `foreign`; only `_id` and these fields of them, if any are given."""
+    lookup: Doc = {"from": collection, "localField": local, "foreignField": foreign, "as": name}
+    return {"$lookup": {**lookup, "pipeline": [{"$project": dict.fromkeys(("_id", *fields), 1)}]}}
