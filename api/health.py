@@ -36,6 +36,8 @@ class WorkerView(BaseModel):
     slots: int
     queues: list[str]
     """What it claims: `pipeline@version/stage`."""
+    listening: bool | None = None
+    """Whether its change stream was well at its last sign of life; without one it finds work by index."""
     started_at: datetime
     seen_at: datetime
 

@@ -42,7 +42,16 @@ class Admitter:
 
     def admit_soon(self, group: TaskGroup, job: str, fields: Mapping[str, Any]) -> None:
         """Admit a job that this worker hosts; `settled` is told when it has left `submitted`, by whomever."""
-        group.start_soon(self._admit, _submitted(job, fields))
+        try:
+            submitted = _submitted(job, fields)
+        except (KeyError, TypeError, ValueError) as error:
+            # One that would stop every worker, whenever it is met again.
+            _log.error(
+                "job %s is malformed (%r): it was inserted past the collection's validator", job, error
+            )
+            self._settled(job)
+        else:
+            group.start_soon(self._admit, submitted)
 
     async def _admit(self, job: Submitted) -> None:
         crash_point("admit.seen")

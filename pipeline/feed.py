@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from pipeline.errors import HistoryLost, StoreError
 from pipeline.patience import pauses
-from pipeline.store.changes import FEED, MAX_AWAIT, Changes, Event, Stream
+from pipeline.store.changes import FEED, Changes, Event, Pulse, Stream
 
 _log = logging.getLogger("millrace.feed")
 
@@ -50,12 +50,12 @@ class Feed:
         self._subscriptions: set[Subscription] = set()
         self._position = ""
         self._opened = anyio.Event()
-        self._heard = float("-inf")
+        self._pulse = Pulse()
 
     @property
     def healthy(self) -> bool:
-        """True while the stream answers."""
-        return anyio.current_time() - self._heard < 2 * MAX_AWAIT.total_seconds()
+        """True while the stream answers and is not far behind."""
+        return self._pulse.healthy
 
     @property
     def position(self) -> str:
@@ -76,8 +76,9 @@ class Feed:
                     self._cut_off()
                 except StoreError as error:
                     _log.warning("the feed opens its stream again: %s", error)
-                    if self.healthy:
-                        self._heard = float("-inf")
+                    was_healthy = self.healthy
+                    self._pulse.stop()
+                    if was_healthy:
                         break
 
     @contextmanager
@@ -114,15 +115,16 @@ class Feed:
                     yield event
 
     async def _read(self, stream: Stream) -> None:
+        self._pulse.beat(stream)
         self._advance(stream.token)
         while True:
             event = await stream.read()
+            self._pulse.beat(stream)
             if event is not None:
                 self._publish(event)
             self._advance(event.token if event else stream.token)
 
     def _advance(self, token: str) -> None:
-        self._heard = anyio.current_time()
         if token:
             self._position = token
             self._opened.set()

@@ -17,10 +17,10 @@ from pipeline.crashpoints import crash_point
 from pipeline.errors import HistoryLost, StoreError
 from pipeline.patience import pauses
 from pipeline.store.changes import (
-    MAX_AWAIT,
     Changes,
     Event,
     OperationTime,
+    Pulse,
     Stages,
     Stream,
     cluster_time,
@@ -85,14 +85,14 @@ class Listener:
         self._positions = positions
         self._stages = stages
         self._handler = handler
-        self._heard = float("-inf")
+        self._pulse = Pulse()
         self._saved, self._saved_at = "", float("-inf")
         self._lost: HistoryLost | None = None
 
     @property
     def healthy(self) -> bool:
-        """True while the stream answers: an event, or that there is none."""
-        return anyio.current_time() - self._heard < 2 * MAX_AWAIT.total_seconds()
+        """True while the stream answers, an event or that there is none, and is not far behind."""
+        return self._pulse.healthy
 
     async def run(self) -> None:
         """Listen until cancelled; whatever ends the stream, it is opened again."""
@@ -103,7 +103,8 @@ class Listener:
                 except StoreError as error:
                     # History lost, also in mid-stream: never try the same position twice.
                     self._lost = error if isinstance(error, HistoryLost) else self._lost
-                    was_healthy, self._heard = self.healthy, float("-inf")
+                    was_healthy = self.healthy
+                    self._pulse.stop()
                     _log.warning("listener %s opens its stream again: %s", self.role, error)
                     if was_healthy:
                         break
@@ -170,12 +171,12 @@ class Listener:
 
     async def _follow(self, stream: Stream, resume: _Resume | None) -> None:
         replayed, handled = 0, False
-        self._heard = anyio.current_time()
+        self._pulse.beat(stream)
         if resume is not None:
             self._handler.on_idle(resume.token)
         while True:
             event = await stream.read()
-            self._heard = anyio.current_time()
+            self._pulse.beat(stream)
             if event is not None:
                 replayed += resume is not None and cluster_time(event.token) <= resume.until
                 self._handler.on_event(event)
@@ -186,6 +187,6 @@ class Listener:
                 await self._positions.resumed(self.role, self._member, age=resume.age, events=replayed)
                 resume = None
             wait = SAVE_BUSY if handled else SAVE_IDLE
-            if (event is None and handled) or self._heard - self._saved_at >= wait:
+            if (event is None and handled) or anyio.current_time() - self._saved_at >= wait:
                 await self.save()
                 handled = False

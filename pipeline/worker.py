@@ -92,7 +92,7 @@ class Worker:
         lease = self._settings.lease
         self._claimer = Claimer(store.tasks, self.name, self._queues, self._settings.slots, lease)
         self._leases = Leases(store.tasks, lease)
-        self._processes = Processes(self._settings.processes)
+        self._processes = Processes(self._settings.processes, self._settings.child_memory)
         self._soft, self._hard = anyio.Event(), anyio.Event()
 
     @property
@@ -120,6 +120,7 @@ class Worker:
             commits, rescues = self._store.commits(), self._store.commits()
             stack.push_async_callback(commits.close)
             stack.push_async_callback(rescues.close)
+            await stack.enter_async_context(self._processes)
             await until_available(self._store.install, "the start")
             await until_available(lambda: self._register(commits.session_id, rescues.session_id), "the start")
             committer = Committer(commits)
@@ -138,7 +139,7 @@ class Worker:
             background.start_soon(self._give_up_when_cancelled, committer)
             background.start_soon(self._leases.run)
             background.start_soon(rescuer.run)
-            background.start_soon(self._sign_of_life, rescuer)
+            background.start_soon(self._sign_of_life, listener, rescuer)
             background.start_soon(self._reconcile, listener, wakeups)
             if self._settings.listen:
                 background.start_soon(listener.run)
@@ -266,20 +267,19 @@ class Worker:
         finally:
             committer.give_up_in(GIVE_UP)
 
-    async def _sign_of_life(self, rescuer: Rescuer) -> None:
+    async def _sign_of_life(self, listener: Listener, rescuer: Rescuer) -> None:
         """Tell that this worker is alive, and find out when the database isn't."""
         every = self._settings.lease.total_seconds() / 4
         while True:
             await anyio.sleep(every)
-            asked_at = anyio.current_time()
-            try:
-                await self._store.workers.seen(self.name, self._settings.lease)
-            except StoreUnavailable:
+            answered = False
+            with suppress(StoreUnavailable), anyio.move_on_after(every):  # too late is as bad as never
+                await self._store.workers.seen(self.name, self._settings.lease, listening=listener.healthy)
+                answered = True
+            if answered:
+                rescuer.database_back()
+            else:
                 rescuer.database_away()
-                continue
-            if anyio.current_time() - asked_at > every:
-                rescuer.database_away()
-            rescuer.database_back()
 
     async def _reconcile(self, listener: Listener, wakeups: Wakeups) -> None:
         """The net below the change stream: rare while it is well, every two seconds while it is not."""

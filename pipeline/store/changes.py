@@ -6,6 +6,7 @@ time, also those of several events of one transaction, so positions can be compa
 
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson.timestamp import Timestamp
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
@@ -39,6 +41,9 @@ OperationTime = Timestamp
 
 MAX_AWAIT = timedelta(seconds=5)
 """How long the server holds an empty getMore. A listener that heard nothing for much longer is unwell."""
+
+MAX_LAG = timedelta(seconds=10)
+"""How far behind the server a stream may be before it is better not to wait for it."""
 
 _TIMESTAMP_TYPE = 0x82
 
@@ -144,8 +149,17 @@ def cluster_time(token: str) -> OperationTime:
 class Stream:
     """One open change stream."""
 
-    def __init__(self, stream: AsyncDatabaseChangeStream[Doc]) -> None:
+    def __init__(self, stream: AsyncDatabaseChangeStream[Doc], session: AsyncClientSession) -> None:
         self._stream = stream
+        self._session = session
+
+    @property
+    def lag(self) -> timedelta:
+        """How far what was handed out is behind the history of the set, by the server's own clock."""
+        now, token = self._session.operation_time, self.token
+        if now is None or not token:
+            return timedelta(0)
+        return timedelta(seconds=max(0, now.time - cluster_time(token).time))
 
     @property
     def token(self) -> str:
@@ -216,6 +230,28 @@ def _nested(changed: Mapping[str, Any]) -> Doc:
     return fields
 
 
+class Pulse:
+    """Whether a stream is well: it answered within ten seconds, if only that there is nothing, and keeps up."""
+
+    def __init__(self) -> None:
+        self._heard = float("-inf")
+        self.lag = timedelta(0)
+
+    def beat(self, stream: Stream) -> None:
+        """The stream has answered."""
+        self._heard = time.monotonic()
+        self.lag = stream.lag
+
+    def stop(self) -> None:
+        """The stream has ended."""
+        self._heard = float("-inf")
+
+    @property
+    def healthy(self) -> bool:
+        """True while the stream can be relied on."""
+        return time.monotonic() - self._heard < 2 * MAX_AWAIT.total_seconds() and self.lag <= MAX_LAG
+
+
 class Changes:
     """The change stream of the database."""
 
@@ -240,13 +276,18 @@ class Changes:
             StoreUnavailable: the database can't be reached.
         """
         start: Doc = {"start_after": {"_data": after}} if after else {"start_at_operation_time": at}
-        milliseconds = int(wait / timedelta(milliseconds=1))
-        try:
-            stream = await self._db.watch(list(stages), max_await_time_ms=milliseconds, **start)
-        except PyMongoError as error:
-            raise _translate(error, from_token=after is not None) from error
-        async with stream:
-            yield Stream(stream)
+        limit = self._db.client.options.timeout  # a read must end well within it
+        longest = wait if limit is None else min(wait, timedelta(seconds=limit / 2))
+        milliseconds = int(longest / timedelta(milliseconds=1))
+        async with self._db.client.start_session(causal_consistency=False) as session:
+            try:
+                stream = await self._db.watch(
+                    list(stages), max_await_time_ms=milliseconds, session=session, **start
+                )
+            except PyMongoError as error:
+                raise _translate(error, from_token=after is not None) from error
+            async with stream:
+                yield Stream(stream, session)
 
     @translated
     async def now(self) -> OperationTime:

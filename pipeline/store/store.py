@@ -5,6 +5,7 @@ from typing import Self
 
 import pymongo
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_concern import ReadConcern
 
 from pipeline.settings import StoreSettings
 from pipeline.store import schema
@@ -18,8 +19,11 @@ from pipeline.store.keys import Keys
 from pipeline.store.listeners import Listeners
 from pipeline.store.outputs import Outputs
 from pipeline.store.pipelines import Pipelines
+from pipeline.store.repair import Repairs, Verification
 from pipeline.store.tasks import Tasks
 from pipeline.store.workers import Workers
+
+PING_SECONDS = 2.0
 
 
 class Store:
@@ -64,13 +68,17 @@ class Store:
 
     @translated
     async def ping(self) -> None:
-        """Ask the server whether it is there and has a primary.
+        """Ask the server whether it is there, and has a primary which a majority confirms.
+
+        By a linearizable read: a primary that was cut off from the others answers a plain ping, and even a
+        majority read, but could not take a document.
 
         Raises:
-            StoreUnavailable: it is not, within two seconds.
+            StoreUnavailable: it has not, within two seconds.
         """
-        with pymongo.timeout(2):
-            await self._client.admin.command("ping")
+        confirmed = self.db["listeners"].with_options(read_concern=ReadConcern("linearizable"))
+        with pymongo.timeout(PING_SECONDS):
+            await confirmed.find_one({"_id": "readiness"}, {"_id": 1})
 
     async def audit(self, grace: timedelta = UPLOAD_GRACE) -> list[Finding]:
         """Check every promise over the whole database, in one snapshot.
@@ -78,6 +86,17 @@ class Store:
         Bytes that belong to nobody count from an age of `grace` on.
         """
         return await Audit(self._client, self.db, grace).run()
+
+    async def repair(self, grace: timedelta = UPLOAD_GRACE) -> Verification:
+        """Repair what can be repaired safely, also while workers run, and check every promise after it.
+
+        Bytes that belong to nobody are removed from an age of `grace` on.
+        """
+        commits = self.commits()
+        try:
+            return await Repairs(self._client, self.db, commits, self._timeout, grace).run()
+        finally:
+            await commits.close()
 
     async def install(self) -> list[str]:
         """Create collections, validators and indexes; returns what was changed. Idempotent."""

@@ -51,9 +51,9 @@ class Workers:
         await self._workers.update_one({"_id": worker}, [{"$set": {**update, **times}}], upsert=True)
 
     @translated
-    async def seen(self, worker: str, alive_for: timedelta) -> None:
-        """Give a sign of life, good for as long as a lease."""
-        update = {"seen_at": "$$NOW", "alive_until": after(alive_for)}
+    async def seen(self, worker: str, alive_for: timedelta, *, listening: bool) -> None:
+        """Give a sign of life, good for as long as a lease, and tell whether the change stream is well."""
+        update = {"seen_at": "$$NOW", "alive_until": after(alive_for), "listening": listening}
         await self._workers.update_one({"_id": worker}, [{"$set": update}])
 
     @translated
