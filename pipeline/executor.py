@@ -10,13 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 import anyio
-from anyio import BrokenWorkerProcess
 from pydantic import BaseModel, ValidationError
 
 from pipeline.attempt import Attempt, Desk
 from pipeline.context import Document, Progress, StageContext
 from pipeline.crashpoints import crash_point
-from pipeline.errors import LeaseLost, PartError, PermanentError, Snooze, TemporaryError
+from pipeline.errors import ChildError, LeaseLost, PartError, PermanentError, Snooze, TemporaryError
 from pipeline.leases import Holding
 from pipeline.model import Failed, Failure, Lost, Outcome, Snoozed, Succeeded, Task
 from pipeline.patience import until_available
@@ -96,9 +95,10 @@ def _outcome(task: Task, policy: RetryPolicy, error: Exception) -> Outcome:
 def failed(task: Task, policy: RetryPolicy, error: Exception) -> Failed:
     """Return the outcome of an attempt that raised: whether, and in how long, it is tried again."""
     part, cause = _unwrap(error)
+    kind = cause.type if isinstance(cause, ChildError) else type(cause).__name__
     failure = Failure(
-        type=type(cause).__name__,
-        message=_storable(str(cause) or type(cause).__name__)[:MAX_MESSAGE],
+        type=kind,
+        message=_storable(str(cause) or kind)[:MAX_MESSAGE],
         part=part,
         trace=_storable("".join(traceback.format_exception(cause)))[-MAX_TRACE:],
     )
@@ -132,10 +132,6 @@ def _unwrap(error: Exception) -> tuple[str | None, Exception]:
         return error.part, _unwrap(error.__cause__)[1]
     if isinstance(error, ExceptionGroup):
         return _unwrap(error.exceptions[0])
-    if isinstance(error, BrokenWorkerProcess):
-        return None, TemporaryError(
-            "the child process that did this work died (killed, crashed or out of memory)"
-        )
     return None, error
 
 

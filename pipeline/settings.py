@@ -7,8 +7,10 @@ import os
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.processes import MEMORY
 
 
 def _seconds(value: object) -> object:
@@ -48,6 +50,10 @@ class WorkerSettings(BaseSettings):
 
     processes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
     """Child processes for work that keeps a core busy. Default: the number of cores."""
+
+    child_memory: ByteSize = Field(default=ByteSize(MEMORY), ge=256 * 1024**2)
+    """Private memory that each of them may have, in bytes or as `4GiB`; beyond it the attempt fails.
+    4 GiB: recognising a page takes 1.1 GiB. One that still holds half of it after a call is replaced."""
 
     lease: Duration = Field(default=timedelta(seconds=45), ge=timedelta(seconds=1))
     """How long a claim lasts without renewal; it is renewed every quarter of it.

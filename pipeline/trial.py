@@ -85,14 +85,15 @@ async def run_stage(
         sha256=hashlib.sha256(content).hexdigest(),
         services=services,
     )
-    context = StageContext(
-        job="trial",
-        task=f"trial:{stage.name}:1",
-        stage=stage.name,
-        attempt=1,
-        document=document,
-        services=services,
-        earlier=names,
-        processes=Processes(processes or os.cpu_count() or 1),
-    )
-    return await stage.call(document if stage.input is Document else earlier[-1], context, params)
+    async with Processes(processes or os.cpu_count() or 1) as children:
+        context = StageContext(
+            job="trial",
+            task=f"trial:{stage.name}:1",
+            stage=stage.name,
+            attempt=1,
+            document=document,
+            services=services,
+            earlier=names,
+            processes=children,
+        )
+        return await stage.call(document if stage.input is Document else earlier[-1], context, params)

@@ -9,11 +9,11 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import BrokenWorkerProcess, to_thread
+from anyio import to_thread
 from pydantic import BaseModel
 
 from pipeline import Document, PermanentError, Progress, StageContext, TemporaryError, run_stage, stage
-from pipeline.errors import PartError
+from pipeline.errors import ChildProcessDied, PartError
 from pipeline.trial import MemoryServices
 from tests.support import Count, Text
 
@@ -256,7 +256,7 @@ async def test_an_error_crosses_from_its_process(file: Path) -> None:
 
 async def test_a_process_that_dies_is_noticed_and_the_next_call_works(file: Path) -> None:
     async def work(context: StageContext) -> None:
-        with pytest.raises(BrokenWorkerProcess):
+        with pytest.raises(ChildProcessDied):
             await context.run_process(die)
         assert (await context.run_process(whoami, "a"))[1] == "A"
 

@@ -1,0 +1,204 @@
+"""One child process as its parent sees it: started, called, ended."""
+
+import logging
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from math import inf
+from pathlib import Path
+
+import anyio
+from anyio import CancelScope, CapacityLimiter, to_thread
+
+from pipeline import child
+from pipeline.errors import ChildProcessDied, DefinitionError, InvalidAnswer
+
+_log = logging.getLogger("millrace.child")
+
+MAX_ANSWER = 64 * 1024**2
+"""Bytes of the largest answer that is taken."""
+
+MAX_CALLS = 1_000
+"""Calls after which a child is replaced: libraries in C leak."""
+
+_BUFFER = 1024**2
+"""Bytes that the kernel is asked to hold between parent and child."""
+
+_CLOSED = 5.0
+"""Seconds in which a child ends that has closed its socket: it does when it dies."""
+
+_SECRET = re.compile(
+    r"(^|_)(AUTH|COOKIES?|CREDENTIALS?|DSN|HEADERS|KEYS?|PAT|URI)(_|$)|PASSPHRASE|PASSW|SECRET|TOKEN", re.I
+)
+_CREDENTIALS = re.compile(r"://[^/\s]*@")
+
+
+class ChildProcess:
+    """A child process, tethered to this one, at the head of a session and process group of its own.
+
+    Its calls come one after the other. `watch` must run for as long as it lives.
+    """
+
+    def __init__(self, memory: int) -> None:
+        """Start it; `memory` is how many bytes of private memory it may have.
+
+        Raises:
+            DefinitionError: this is a child process itself.
+        """
+        if getattr(sys.modules["__main__"], "__file__", None) == child.__file__:
+            raise DefinitionError(
+                "a child process was about to start children: "
+                'in a script, call it below `if __name__ == "__main__":`'
+            )
+        self._memory = memory
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            for end in (self._socket, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(Path(child.__file__))],
+                stdin=theirs.fileno(),
+                stdout=2,  # what the stage's code prints
+                env=without_secrets(os.environ),
+                start_new_session=True,
+            )
+        self._socket.setblocking(False)
+        self._unsent = _framed(child.Setup.by_this_process(memory).encoded())
+        self._calls = 0
+        self._sound = True
+        self._ended = anyio.Event()
+        self._call = CancelScope()
+        """Of the call that runs, if any."""
+
+    async def watch(self) -> None:
+        """Wait until it has ended, then end what it had started and the call that waits for it."""
+        await to_thread.run_sync(self._process.wait, limiter=CapacityLimiter(1))
+        self.kill()
+        self._ended.set()
+        self._call.cancel()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether it may have another call: it is alive and well, not too old and not too large."""
+        return (
+            self._sound
+            and not self._ended.is_set()
+            and self._calls < MAX_CALLS
+            and self._held() <= self._memory / 2
+        )
+
+    async def call(self, message: bytes, timeout: timedelta | None) -> tuple[bool, bytes]:
+        """Send a call and return whether the answer is an error, and its JSON.
+
+        However else this ends, the child is gone with everything that it had started.
+
+        Raises:
+            ChildProcessDied: it ended, or took longer than `timeout`; the message says how.
+            InvalidAnswer: its answer is too large or none at all.
+        """
+        self._calls += 1
+        self._sound = False
+        try:
+            seconds = inf if timeout is None else timeout.total_seconds()
+            with anyio.move_on_after(seconds) as self._call:
+                is_error, answer = await self._exchange(message)
+                self._sound = True
+                return is_error, answer
+            how = self._death() if self._ended.is_set() else f"took longer than {seconds:g} s"
+        except (EOFError, ConnectionError):
+            with anyio.move_on_after(_CLOSED):
+                await self._ended.wait()
+            how = self._death() if self._ended.is_set() else "closed its socket"
+        finally:
+            if not self._sound:
+                await self.end()
+        raise ChildProcessDied(how)
+
+    async def end(self) -> None:
+        """Kill it with everything that it started, and wait for its end; is not cancelled."""
+        self._sound = False
+        self.kill()
+        with CancelScope(shield=True):
+            await self._ended.wait()
+        self._socket.close()
+
+    def kill(self) -> None:
+        """Kill its process group."""
+        if not self._ended.is_set():
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                _log.debug("child process %d has ended already", self._process.pid)
+
+    async def _exchange(self, message: bytes) -> tuple[bool, bytes]:
+        await self._send(self._unsent + _framed(message))
+        self._unsent = b""
+        number, is_error, length = child.ANSWER.unpack(await self._receive(child.ANSWER.size))
+        if number != self._calls or is_error > 1:
+            raise InvalidAnswer("a child process wrote something that is no answer to its call")
+        if length > MAX_ANSWER:
+            raise InvalidAnswer(
+                f"a child process answered with {length:,} bytes, and at most {MAX_ANSWER:,} are taken: "
+                "return parts, or the path of a file"
+            )
+        return bool(is_error), await self._receive(length)
+
+    async def _send(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._socket.send(rest) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._socket)
+
+    async def _receive(self, length: int) -> bytes:
+        received = bytearray(length)
+        rest = memoryview(received)
+        while rest:
+            try:
+                size = self._socket.recv_into(rest)
+            except BlockingIOError:
+                await anyio.wait_readable(self._socket)
+                continue
+            if not size:
+                raise EOFError
+            rest = rest[size:]
+        return bytes(received)
+
+    def _held(self) -> int:
+        """Return the bytes that count against its limit, 0 where the system doesn't tell."""
+        if sys.platform != "linux":
+            return 0
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[5]
+        return int(pages) * resource.getpagesize()
+
+    def _death(self) -> str:
+        status = self._process.returncode
+        if status >= 0:
+            return f"exited with code {status}"
+        name = signal.Signals(-status).name
+        starved = -status in (signal.SIGKILL, signal.SIGABRT)
+        return f"killed by {name}" + (" (out of memory, perhaps)" if starved else "")
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what of an environment a child process gets: all but what looks like a secret.
+
+    No list of what is allowed: libraries and stages are configured by variables that nobody here knows,
+    and would fail without a word.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if not _SECRET.search(name) and not _CREDENTIALS.search(value)
+    }
+
+
+def _framed(message: bytes) -> bytes:
+    return child.MESSAGE.pack(len(message)) + message
