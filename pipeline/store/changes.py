@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson.timestamp import Timestamp
-from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -231,7 +231,7 @@ def _nested(changed: Mapping[str, Any]) -> Doc:
 
 
 class Pulse:
-    """Whether a stream is well: it answered within ten seconds, if only that there is nothing, and keeps up."""
+    """Whether a stream is well: it answered within ten seconds, if only with nothing, and keeps up."""
 
     def __init__(self) -> None:
         self._heard = float("-inf")

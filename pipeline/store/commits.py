@@ -253,7 +253,7 @@ def _stamped(write: Write, change_id: str) -> UpdateOne:
 
 
 def create_task(document: Mapping[str, Any]) -> UpdateOne:
-    """Return an insert with the server's time: its filter matches nothing, an existing task is a duplicate."""
+    """Return an insert with the server's time: its filter matches nothing, so what exists is a duplicate."""
     times = {"created_at": "$$NOW", **({"run_at": "$$NOW"} if document["run_at"] is None else {})}
     replacement = {"$mergeObjects": [{"$literal": document}, times]}
     return UpdateOne(

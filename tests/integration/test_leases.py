@@ -1,5 +1,7 @@
 """Who loses a lease, and who does not."""
 
+import time
+from dataclasses import replace
 from datetime import timedelta
 
 import anyio
@@ -49,3 +51,32 @@ async def test_a_stop_reaches_the_tasks_of_a_claim_that_was_under_way(store: Sto
         with leases.hold(task, scope):
             await anyio.sleep_forever()
     assert scope.cancelled_caught
+
+
+async def test_past_the_trusted_part_of_a_lease_work_waits_for_a_renewal(store: Store) -> None:
+    [task] = await claimed(store)
+    lapsed = replace(
+        task, lease=replace(task.lease, asked_at=time.monotonic() - 0.95 * LEASE.total_seconds())
+    )
+    leases = Leases(store.tasks, LEASE)
+    begun = anyio.Event()
+
+    async def part(holding: Holding) -> None:
+        await holding.trusted()
+        begun.set()
+
+    async with anyio.create_task_group() as group:
+        with leases.hold(lapsed, anyio.CancelScope()) as holding:
+            group.start_soon(part, holding)
+            await anyio.wait_all_tasks_blocked()
+            assert not begun.is_set()
+            await leases._write([holding])
+            with anyio.fail_after(30):
+                await begun.wait()
+
+
+async def test_a_lease_is_trusted_from_its_claim_on(store: Store) -> None:
+    [task] = await claimed(store)
+    with Leases(store.tasks, LEASE).hold(task, anyio.CancelScope()) as holding:
+        with anyio.fail_after(30):
+            await holding.trusted()

@@ -1,17 +1,22 @@
 """A worker takes jobs through a pipeline: outcomes, retries, checkpoints, stops."""
 
+import os
+import signal
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import anyio
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
-from pipeline import Document, PermanentError, RetryPolicy, StageContext, TemporaryError, stage
+from pipeline import Document, PermanentError, RetryPolicy, Snooze, StageContext, TemporaryError, stage
 from pipeline.client import Client
+from pipeline.embedded import embedded_mongod
 from pipeline.errors import StateConflict
-from pipeline.settings import WorkerSettings
+from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.store import Store
-from tests.records import violations
+from pipeline.worker import Worker
+from tests.records import stored, violations
 from tests.support import COUNTING, Count, Text, pipeline_of, read, running, submit, until
 
 AT_ONCE = RetryPolicy(max_attempts=3, first=timedelta(milliseconds=1))
@@ -67,6 +72,26 @@ async def test_retry_after_puts_the_task_off(store: Store) -> None:
             view = await until(store, job.id, ("ready",), stage="busy")
     task = await store.db["tasks"].find_one({"job": job.id}) or {}
     assert (task["run_at"] - task["started_at"]) > timedelta(minutes=59)
+
+
+async def test_snoozing_charges_no_attempt(store: Store) -> None:
+    asked: list[int] = []
+
+    @stage(name="asking", retry=RetryPolicy(max_attempts=1))
+    async def asking(document: Document, context: StageContext) -> Text:
+        asked.append(context.attempt)
+        if len(asked) < 4:
+            raise Snooze(timedelta(milliseconds=50), "the service asks to slow down")
+        return Text(text="")
+
+    async with running(store, pipeline_of(asking)):
+        job = await submit(Client(store), "test")
+        view = await until(store, job.id)
+    assert view.state == "succeeded"
+    assert asked == [1, 1, 1, 1]
+    assert view.stages[0].error is None
+    snoozed = (await stored(store, f"{job.id}:asking:1"))["snoozed"]
+    assert (snoozed["times"], snoozed["why"]) == (3, "the service asks to slow down")
 
 
 async def test_a_permanent_error_fails_the_job_at_once_and_names_the_part(store: Store) -> None:
@@ -255,3 +280,29 @@ async def test_a_job_of_later_waits_for_its_time(store: Store) -> None:
     assert view.state == "succeeded"
     assert view.stages[0].started_at is not None
     assert view.stages[0].started_at >= soon.replace(microsecond=soon.microsecond // 1000 * 1000)
+
+
+async def test_a_worker_that_is_cancelled_while_the_database_is_away_ends(tmp_path: Path) -> None:
+    begun = anyio.Event()
+
+    @stage(name="endless")
+    async def endless(document: Document, context: StageContext) -> Text:
+        begun.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with embedded_mongod(tmp_path) as mongod:
+        uri = SecretStr(mongod.uri)
+        settings = StoreSettings(mongodb_uri=uri, database="away", timeout=timedelta(seconds=1))
+        async with Store(settings) as own:
+            worker = Worker(own, [pipeline_of(endless)])
+            try:
+                async with anyio.create_task_group() as group:
+                    await group.start(worker.run)
+                    await submit(Client(own), "test")
+                    with anyio.fail_after(30):
+                        await begun.wait()
+                    os.kill(mongod.pid, signal.SIGSTOP)
+                    group.cancel_scope.cancel()
+            finally:
+                os.kill(mongod.pid, signal.SIGCONT)
