@@ -42,12 +42,16 @@ class Embedded:
 
 @asynccontextmanager
 async def embedded_mongod(
-    folder: Path, *, oplog_megabytes: int = 256, parameters: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    oplog_megabytes: int = 256,
+    parameters: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Embedded]:
     """Start a mongod on a free loopback port with its data in `folder`; stop it on the way out.
 
     When one runs on that folder already, that one is used and left running. `parameters` are mongod's
-    `--setParameter`.
+    `--setParameter`, `environment` variables that it has besides this process's own.
 
     Raises:
         MillraceError: there is no mongod on this machine, or it does not start; the message says
@@ -63,7 +67,13 @@ async def embedded_mongod(
     command += [
         word for name, value in (parameters or {}).items() for word in ("--setParameter", f"{name}={value}")
     ]
-    process = await anyio.open_process(tethered(command), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
+    process = await anyio.open_process(
+        tethered(command),
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=DEVNULL,
+        env={**os.environ, **(environment or {})},
+    )
     try:
         await _wait_until_up(process, port, folder)
         _remember(folder, port, process.pid)
