@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -106,26 +107,33 @@ def install() -> None:
 
 
 @app.command()
-def verify(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """Check every promise over the whole database, also one in use; exit code 1 when one is broken."""
-    from api.maintenance import verify as run
+def verify(
+    data: Data = DEFAULT_DATA,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair what is safe, then check.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check every promise over the whole database, also one in use.
 
-    findings = anyio.run(run, data)
+    Exit code 0: all hold; 1: one is broken (after the repair, when one was asked for); 2: it could not run.
+
+    --json prints {"findings": [{promise, title, checked, violations, examples, advice}],
+    "repairs": [{promise, repaired, done, left, why}]}; repairs is empty without --repair.
+    """
+    from api.maintenance import verify as run
+    from api.verification import findings_table, repairs_table
+
+    try:
+        told = anyio.run(partial(run, data, repair=repair))
+    except (MillraceError, ValidationError) as error:
+        _refuse(error)
+        raise typer.Exit(2) from error
     if as_json:
-        _print_json([finding.model_dump() for finding in findings])
+        _print_json(told.model_dump())
     else:
-        table = Table("promise", "", "checked", "violations", "examples")
-        for each in findings:
-            mark = "[red]broken[/]" if each.violations else "[green]holds[/]"
-            table.add_row(
-                f"{each.promise} {each.title}",
-                mark,
-                str(each.checked),
-                str(each.violations),
-                "\n".join(each.examples),
-            )
-        out.print(table)
-    if any(finding.violations for finding in findings):
+        if told.repairs:
+            out.print(repairs_table(told.repairs))
+        out.print(findings_table(told.findings))
+    if any(finding.violations for finding in told.findings):
         raise typer.Exit(1)
 
 
@@ -210,9 +218,16 @@ def cancel(job: JobId, url: Url = DEFAULT_URL) -> None:
 
 
 @app.command()
-def retry(job: JobId, url: Url = DEFAULT_URL) -> None:
-    """Try a failed job's failed stage again; its finished parts are kept."""
-    out.print(RestClient(url).post(f"/v1/jobs/{job}/retry")["state"])
+def retry(
+    job: JobId,
+    stage: Annotated[
+        str | None, typer.Option("--from", help="Run an ended job again from this stage on.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Try a failed job's failed stage again, its finished parts kept; or run an ended job from a stage on."""
+    fields = {"stage": stage} if stage else {}
+    out.print(RestClient(url).post(f"/v1/jobs/{job}/retry", **fields)["state"])
 
 
 @app.command()
@@ -261,13 +276,17 @@ def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
+def _refuse(error: Exception) -> None:
+    told = escape(" ".join(str(error).split()))
+    Console(stderr=True, emoji=False).print(f"[red]millrace:[/] {told}", highlight=False, soft_wrap=True)
+
+
 def main() -> None:
     """Run the command line; errors that a user can act on are one line and exit code 1."""
     try:
         app()
     except (MillraceError, ValidationError) as error:
-        told = escape(" ".join(str(error).split()))
-        Console(stderr=True, emoji=False).print(f"[red]millrace:[/] {told}", highlight=False, soft_wrap=True)
+        _refuse(error)
         sys.exit(1)
 
 

@@ -8,7 +8,7 @@ from api.up import database
 from pipeline.errors import MillraceError
 from pipeline.settings import StoreSettings
 from pipeline.store import Store
-from pipeline.store.audit import Finding
+from pipeline.store.repair import Verification
 
 
 async def install() -> list[str]:
@@ -17,14 +17,14 @@ async def install() -> list[str]:
         return await store.install()
 
 
-async def verify(data: Path) -> list[Finding]:
-    """Check every promise over the configured database, or the embedded one in `data`.
+async def verify(data: Path, *, repair: bool) -> Verification:
+    """Check every promise over the configured database, or the embedded one in `data`; `repair` before.
 
     Raises:
-        MillraceError: there is no such folder.
+        MillraceError: there is no such folder, or the database can't be checked.
     """
     settings = StoreSettings()
     if settings.mongodb_uri is None and not await anyio.Path(data / "mongod").is_dir():
         raise MillraceError(f"{data} holds no embedded MongoDB, and MILLRACE_MONGODB_URI is not set")
     async with database(data, settings) as found, Store(found) as store:
-        return await store.audit()
+        return await store.repair() if repair else Verification(findings=await store.audit())

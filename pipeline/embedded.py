@@ -129,15 +129,18 @@ def _command(binary: str, folder: Path, port: int, oplog_megabytes: int) -> list
 
 
 async def _wait_until_up(process: Process, port: int, folder: Path) -> None:
+    ended: list[int] = []
     async with anyio.create_task_group() as group:
 
         async def watch() -> None:
-            code = await process.wait()
-            raise MillraceError(f"mongod ended with code {code} while starting; see {folder / 'mongod.log'}")
+            ended.append(await process.wait())
+            group.cancel_scope.cancel()
 
         group.start_soon(watch)
         await bring_up(port, REPLICA_SET)
         group.cancel_scope.cancel()
+    if ended:
+        raise MillraceError(f"mongod ended with code {ended[0]} while starting; see {folder / 'mongod.log'}")
 
 
 async def _running(folder: Path) -> Embedded | None:

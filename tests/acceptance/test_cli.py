@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from pymongo import MongoClient
 
 from pipeline.embedded import find_mongod
+from pipeline.submission import job_document
 from pipeline.tether import tethered
 from tests.acceptance.up import MILLRACE, ROOT, Up, environment, free_port, running_up
 
@@ -41,9 +43,9 @@ def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def check_refused(told: subprocess.CompletedProcess[str], *words: str) -> None:
-    """One line that says what to do, and exit code 1."""
-    assert told.returncode == 1, told
+def check_refused(told: subprocess.CompletedProcess[str], *words: str, code: int = 1) -> None:
+    """One line that says what to do, and the exit code."""
+    assert told.returncode == code, told
     assert "Traceback" not in told.stderr
     assert told.stderr.startswith("millrace: ")
     assert told.stderr.count("\n") == 1, told.stderr
@@ -186,6 +188,61 @@ def test_the_database_is_installed_once(up: Up) -> None:
     assert "created jobs" in first.stdout
     again = run("install", MILLRACE_MONGODB_URI=uri, MILLRACE_DATABASE="fresh")
     assert (again.returncode, again.stdout) == (0, "the database is ready\n")
+
+
+def test_a_database_is_verified_and_repaired(up: Up) -> None:
+    known = json.loads((up.data / "mongod" / "mongod.json").read_text())
+    uri = f"mongodb://127.0.0.1:{known['port']}/?replicaSet=millrace"
+    configured = {"MILLRACE_MONGODB_URI": uri, "MILLRACE_DATABASE": "broken"}
+    run("install", **configured)
+    job = job_document("counting", name="a.txt", content=b"one two")
+    with MongoClient[dict[str, Any]](uri) as client:
+        client["broken"]["jobs"].insert_one({**job, "state": "running"})
+    broken = run("verify", **configured)
+    assert broken.returncode == 1, broken.stderr
+    assert "broken" in broken.stdout
+    assert job["_id"][:12] in broken.stdout.replace("\n", "")
+    told = json.loads(run("verify", "--json", **configured).stdout)
+    assert {each["promise"]: each["violations"] for each in told["findings"] if each["violations"]} == {
+        "I1": 1
+    }
+    assert told["repairs"] == []
+
+    repaired = run("verify", "--repair", "--json", **configured)
+    assert repaired.returncode == 0, repaired.stdout
+    told = json.loads(repaired.stdout)
+    assert [each["violations"] for each in told["findings"]] == [0] * 9
+    [repair] = told["repairs"]
+    assert (repair["promise"], repair["repaired"], repair["left"], repair["why"]) == ("I1", 1, 0, [])
+    again = run("verify", "--repair", **configured)
+    assert again.returncode == 0
+    assert "repaired" not in again.stdout
+
+
+def test_what_no_repair_can_mend_is_told_with_what_to_do(up: Up) -> None:
+    known = json.loads((up.data / "mongod" / "mongod.json").read_text())
+    uri = f"mongodb://127.0.0.1:{known['port']}/?replicaSet=millrace"
+    configured = {"MILLRACE_MONGODB_URI": uri, "MILLRACE_DATABASE": "gap"}
+    run("install", **configured)
+    with MongoClient[dict[str, Any]](uri) as client:
+        client["gap"]["listeners"].insert_one({"_id": "worker/x", "token": "82", "gap": {"to": "82"}})
+    told = run("verify", "--repair", **configured)
+    assert told.returncode == 1
+    assert "start a worker" in " ".join(told.stdout.split())
+
+
+def test_a_database_that_cannot_be_verified_is_exit_code_2(tmp_path: Path, standalone: str) -> None:
+    check_refused(run("verify", "--data", str(tmp_path)), "no embedded MongoDB", code=2)
+    nobody = f"mongodb://127.0.0.1:{free_port()}/?directConnection=true"
+    unreachable = run("verify", "--repair", MILLRACE_MONGODB_URI=nobody, MILLRACE_TIMEOUT="1")
+    check_refused(unreachable, "not available", code=2)
+    check_refused(run("verify", MILLRACE_MONGODB_URI=standalone), "--replSet", code=2)
+    check_refused(run("verify", MILLRACE_TIMEOUT="never"), "timeout", code=2)
+    damaged = tmp_path / "mongod" / "data"
+    damaged.mkdir(parents=True)
+    for name in ("WiredTiger", "WiredTiger.wt", "storage.bson"):
+        (damaged / name).write_text("no database")
+    check_refused(run("verify", "--data", str(tmp_path)), "mongod ended with code", "mongod.log", code=2)
 
 
 def test_no_other_machine_is_let_in_by_accident() -> None:
