@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from subprocess import DEVNULL
 from typing import Any
@@ -95,11 +95,14 @@ async def running(
 
 @asynccontextmanager
 async def worker_process(
-    settings: StoreSettings, pipeline: str, *options: str, **environment: str
+    settings: StoreSettings, pipeline: str, *options: str, inside: Sequence[str] = (), **environment: str
 ) -> AsyncIterator[Process]:
-    """A worker in a process of its own, killed at the end of the block if it is still there."""
+    """A worker in a process of its own, killed at the end of the block if it is still there.
+
+    `inside` are words before its command line that run it somewhere else, such as in another network.
+    """
     assert settings.mongodb_uri is not None
-    command = [sys.executable, "-m", "api.cli", "worker", "--pipeline", pipeline, *options]
+    command = [*inside, sys.executable, "-m", "api.cli", "worker", "--pipeline", pipeline, *options]
     own = {
         **os.environ,
         "MILLRACE_MONGODB_URI": settings.mongodb_uri.get_secret_value(),

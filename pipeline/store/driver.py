@@ -45,8 +45,8 @@ _UNAVAILABLE = (
     ExecutionTimeout,
     WTimeoutError,
 )
-_NOT_PRIMARY = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
-"""Server codes of a stepdown, a shutdown and an election."""
+_PASSING = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11601, 11602, 13435, 13436, 14031})
+"""Server codes of a stepdown, an election, a shutdown, a lost connection, a killed session, a full disk."""
 _ILLEGAL_OPERATION = 20
 """A standalone's answer to a transaction."""
 
@@ -74,10 +74,9 @@ def make_client(settings: StoreSettings) -> Client:
             w="majority",
             journal=True,
             readConcernLevel="majority",
-            serverSelectionTimeoutMS=_milliseconds(settings.timeout),
+            # Of every operation as a whole, with its retries: also of a write that waits for a majority.
+            timeoutMS=_milliseconds(settings.timeout),
             connectTimeoutMS=min(10_000, _milliseconds(settings.timeout)),
-            # A server that hangs is noticed too; a change stream's getMore is held for five seconds.
-            socketTimeoutMS=max(10_000, _milliseconds(settings.timeout)),
             appname=_app_name(uri),
         )
     except (ConfigurationError, InvalidURI) as error:
@@ -130,10 +129,18 @@ def _told(error: PyMongoError) -> str:
 
 
 def is_outage(error: PyMongoError) -> bool:
-    """Tell whether the database, not the operation, is at fault, so that the same may work later."""
-    if isinstance(error, _UNAVAILABLE) or error.timeout:
+    """Tell whether the database, not the operation, is at fault, so that the same may work later.
+
+    That a write was done, but is not known to be on a majority, is an outage too.
+    """
+    if isinstance(error, (*_UNAVAILABLE, WriteConcernError)) or error.timeout:
         return True
-    return isinstance(error, OperationFailure | WriteConcernError) and error.code in _NOT_PRIMARY
+    if not isinstance(error, OperationFailure):
+        return False
+    details = error.details or {}
+    failures = details.get("writeErrors") or []
+    unconfirmed = details.get("writeConcernErrors") and not failures
+    return bool(unconfirmed) or error.code in _PASSING or any(each["code"] in _PASSING for each in failures)
 
 
 async def until_first(
