@@ -14,19 +14,27 @@ from api.problems import install_handlers
 from api.seals import KEY_BYTES, KEY_NAME, Seals
 from api.services import Services
 from pipeline.feed import Feed
-from pipeline.settings import ApiSettings, StoreSettings
+from pipeline.settings import ApiSettings, StoreSettings, WorkerSettings
 from pipeline.stage import Pipeline
 from pipeline.store import Store
+from pipeline.worker import Worker
 
 
 def create_app(
     pipelines: Sequence[Pipeline],
     store_settings: StoreSettings | None = None,
     settings: ApiSettings | None = None,
+    *,
+    worker: WorkerSettings | None = None,
 ) -> FastAPI:
     """Return the application: REST, event streams and the page. It connects when it starts.
 
-    `pipelines` are those whose params it checks; jobs of others are taken too, once a worker hosts them.
+    Args:
+        pipelines: Those whose params it checks; jobs of others are taken too, once a worker hosts them.
+        store_settings: Where the database is; from the environment when not given.
+        settings: How the API behaves; from the environment when not given.
+        worker: Run a worker of these pipelines in this process too, on the same change stream. It stops
+            with the application, as after SIGTERM.
     """
     settings = settings or ApiSettings()
 
@@ -39,9 +47,15 @@ def create_app(
             known = {pipeline.name: pipeline for pipeline in pipelines}
             app.state.services = Services(store, feed, seals, settings, known)
             async with anyio.create_task_group() as group:
-                group.start_soon(feed.run)
-                yield
-                group.cancel_scope.cancel()
+                if worker is None:
+                    group.start_soon(feed.run)
+                    yield
+                    group.cancel_scope.cancel()
+                else:
+                    inside = Worker(store, pipelines, worker, feed=feed)
+                    await group.start(inside.run)
+                    yield
+                    inside.stop()
 
     app = FastAPI(
         title="Millrace",

@@ -43,7 +43,10 @@ class Subscription:
 
 
 class Feed:
-    """The process's stream of everything that people may watch. `run` it in a task group."""
+    """The process's stream of everything that people may watch.
+
+    `run` it in a task group; or give it to the process's `Worker`, whose change stream then feeds it too.
+    """
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
@@ -70,14 +73,11 @@ class Feed:
                     async with self._changes.open(FEED, after=self._position or None) as stream:
                         await self._read(stream)
                 except HistoryLost as error:
-                    _log.warning("watchers have to start afresh: %s", error)
-                    self._position = ""
-                    self._opened = anyio.Event()
-                    self._cut_off()
+                    self.lose(error)
                 except StoreError as error:
                     _log.warning("the feed opens its stream again: %s", error)
                     was_healthy = self.healthy
-                    self._pulse.stop()
+                    self.pause()
                     if was_healthy:
                         break
 
@@ -115,19 +115,31 @@ class Feed:
                     yield event
 
     async def _read(self, stream: Stream) -> None:
-        self._pulse.beat(stream)
-        self._advance(stream.token)
+        self.hear(None, stream)
         while True:
-            event = await stream.read()
-            self._pulse.beat(stream)
+            self.hear(await stream.read(), stream)
+
+    def hear(self, event: Event | None, stream: Stream) -> None:
+        """Hand an event on, unless it was before; or note how far the stream is when there was none."""
+        self._pulse.beat(stream)
+        token = event.token if event else stream.token
+        if token > self._position:
             if event is not None:
                 self._publish(event)
-            self._advance(event.token if event else stream.token)
-
-    def _advance(self, token: str) -> None:
-        if token:
             self._position = token
+        if token:
             self._opened.set()
+
+    def pause(self) -> None:
+        """The stream has ended, and is opened again where it was."""
+        self._pulse.stop()
+
+    def lose(self, error: HistoryLost) -> None:
+        """The stream can't go on: there are changes that no watcher will be told."""
+        _log.warning("watchers have to start afresh: %s", error)
+        self._position = ""
+        self._opened = anyio.Event()
+        self._cut_off()
 
     def _publish(self, event: Event) -> None:
         for subscription in self._subscriptions:

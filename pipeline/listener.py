@@ -15,8 +15,11 @@ import anyio
 
 from pipeline.crashpoints import crash_point
 from pipeline.errors import HistoryLost, StoreError
+from pipeline.feed import Feed
 from pipeline.patience import pauses
 from pipeline.store.changes import (
+    FEED,
+    STATES,
     Changes,
     Event,
     OperationTime,
@@ -76,15 +79,17 @@ class Listener:
         *,
         role: str,
         member: str,
-        stages: Stages,
         handler: Handler,
+        feed: Feed | None = None,
     ) -> None:
+        """Make one; `feed` is told of everything too, and needs no stream of its own."""
         self.role = role
         self._member = member
         self._changes = changes
         self._positions = positions
-        self._stages = stages
+        self._stages: Stages = STATES if feed is None else FEED
         self._handler = handler
+        self._feed = feed
         self._pulse = Pulse()
         self._saved, self._saved_at = "", float("-inf")
         self._lost: HistoryLost | None = None
@@ -105,6 +110,8 @@ class Listener:
                     self._lost = error if isinstance(error, HistoryLost) else self._lost
                     was_healthy = self.healthy
                     self._pulse.stop()
+                    if self._feed is not None:
+                        self._feed.pause()
                     _log.warning("listener %s opens its stream again: %s", self.role, error)
                     if was_healthy:
                         break
@@ -151,6 +158,8 @@ class Listener:
             why = "first start" if lost is None else str(lost)
             since = saved.token if saved else None
             await self._positions.open_gap(self.role, token, self._stages, lost=since, why=why)
+            if self._feed is not None and self._feed.position:
+                self._feed.lose(lost or HistoryLost("the listener starts afresh"))
             self._lost, self._saved = None, token
             crash_point("gap.opened")
             opened = await self._positions.position(self.role)
@@ -174,9 +183,11 @@ class Listener:
         self._pulse.beat(stream)
         if resume is not None:
             self._handler.on_idle(resume.token)
+        self._tell_feed(None, stream, resume)
         while True:
             event = await stream.read()
             self._pulse.beat(stream)
+            self._tell_feed(event, stream, resume)
             if event is not None:
                 replayed += resume is not None and cluster_time(event.token) <= resume.until
                 self._handler.on_event(event)
@@ -186,7 +197,13 @@ class Listener:
             if resume is not None and (event is None or cluster_time(event.token) > resume.until):
                 await self._positions.resumed(self.role, self._member, age=resume.age, events=replayed)
                 resume = None
+                self._tell_feed(None, stream, resume)
             wait = SAVE_BUSY if handled else SAVE_IDLE
             if (event is None and handled) or anyio.current_time() - self._saved_at >= wait:
                 await self.save()
                 handled = False
+
+    def _tell_feed(self, event: Event | None, stream: Stream, resume: _Resume | None) -> None:
+        """Feed the watchers, who begin with what is: what happened before the first of them is none of theirs."""
+        if self._feed is not None and (resume is None or self._feed.position):
+            self._feed.hear(event, stream)

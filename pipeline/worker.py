@@ -21,6 +21,7 @@ from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
 from pipeline.errors import DefinitionError, LeaseLost, PermanentError, StateConflict, StoreUnavailable
 from pipeline.executor import Executor, failed
+from pipeline.feed import Feed
 from pipeline.leases import Leases
 from pipeline.listener import Listener
 from pipeline.model import (
@@ -40,7 +41,9 @@ from pipeline.rescuer import Rescuer
 from pipeline.settings import WorkerSettings
 from pipeline.stage import Pipeline
 from pipeline.store import Store
-from pipeline.store.changes import STATES
+from pipeline.store.documents import UPLOAD_GRACE
+from pipeline.store.tasks import Tasks
+from pipeline.store.workers import DEAD_FOR
 from pipeline.wakeups import Wakeups
 from pipeline.watermark import Watermark
 
@@ -48,12 +51,6 @@ _log = logging.getLogger("millrace.worker")
 
 GIVE_UP = 10.0
 """Seconds after a hard stop for its last commits; the database is away if they take longer."""
-
-UPLOAD_GRACE = timedelta(hours=1)
-"""Age from which an upload without a job is taken for abandoned."""
-
-DEAD_FOR = timedelta(hours=1)
-"""Silence after which a worker's record is removed; its sessions have ended by themselves by then."""
 
 UNHEARD_RECONCILIATION = 2.0
 """Seconds between reconciliations while no change stream tells of work."""
@@ -68,6 +65,7 @@ class Worker:
         settings: Slots, leases, and so on.
         stages: Names of the stages that it claims; all when not given.
         name: Unique among all workers; made from host and process when not given.
+        feed: What people watch in this process: the worker's change stream feeds it, don't `run` it.
 
     Raises:
         DefinitionError: no pipeline, two of one name, or no stage with a given name.
@@ -81,6 +79,7 @@ class Worker:
         *,
         stages: Collection[str] | None = None,
         name: str | None = None,
+        feed: Feed | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._store = store
@@ -90,15 +89,19 @@ class Worker:
             raise DefinitionError("a worker needs at least one pipeline, and no two of one name")
         self._queues = _queues(pipelines, stages)
         lease = self._settings.lease
-        self._claimer = Claimer(store.tasks, self.name, self._queues, self._settings.slots, lease)
-        self._leases = Leases(store.tasks, lease)
+        # Of its own: it remembers the claims whose answer isn't known yet, which are this worker's alone.
+        tasks = Tasks(store.db)
+        self._claimer = Claimer(tasks, self.name, self._queues, self._settings.slots, lease)
+        self._leases = Leases(tasks, lease)
         self._processes = Processes(self._settings.processes, self._settings.child_memory)
+        self._feed = feed
         self._soft, self._hard = anyio.Event(), anyio.Event()
 
     @property
     def role(self) -> str:
-        """The listener role, shared by workers that host the same pipelines."""
-        return "worker/" + "+".join(sorted(self._pipelines))
+        """The listener role, shared by workers that host the same pipelines and listen to the same things."""
+        kind = "worker" if self._feed is None else "worker-and-feed"
+        return f"{kind}/" + "+".join(sorted(self._pipelines))
 
     def stop(self, *, now: bool = False) -> None:
         """Stop claiming, let attempts finish for the grace period, then interrupt them; `now`: at once."""
@@ -173,8 +176,8 @@ class Worker:
             self._store.listeners,
             role=self.role,
             member=self.name,
-            stages=STATES,
             handler=wakeups,
+            feed=self._feed,
         )
         return listener, wakeups
 

@@ -98,6 +98,11 @@ def test_a_document_is_submitted_watched_and_shown(up: Up, document: Path) -> No
     assert json.loads(output.stdout) == {"words": 4}
     assert run("watch", job["id"], "--url", up.url).returncode == 0
 
+    again = run("retry", job["id"], "--from", "count", "--url", up.url)
+    assert (again.returncode, again.stdout) == (0, "running\n")
+    assert run("watch", job["id"], "--url", up.url).returncode == 0
+    check_refused(run("retry", job["id"], "--from", "no", "--url", up.url), "409", "has no stage")
+
 
 def test_a_job_that_fails_is_exit_code_1_and_can_be_tried_again(up: Up, tmp_path: Path) -> None:
     broken = tmp_path / "broken.txt"

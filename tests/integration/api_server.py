@@ -14,7 +14,7 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 
 from api.app import create_app
 from api.processes import Server
-from pipeline.settings import ApiSettings, StoreSettings
+from pipeline.settings import ApiSettings, StoreSettings, WorkerSettings
 from pipeline.stage import Pipeline
 from pipeline.store import Store
 from tests.support import COUNTING, running
@@ -92,13 +92,16 @@ def _told(event: ServerSentEvent) -> Told:
 
 @asynccontextmanager
 async def serving(
-    store: StoreSettings, pipelines: tuple[Pipeline, ...] = (COUNTING,), settings: ApiSettings | None = None
+    store: StoreSettings,
+    pipelines: tuple[Pipeline, ...] = (COUNTING,),
+    settings: ApiSettings | None = None,
+    worker: WorkerSettings | None = None,
 ) -> AsyncIterator[Api]:
     """Run the application on a free loopback port."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    server = _Server(create_app(pipelines, store, settings), "127.0.0.1", port)
+    server = _Server(create_app(pipelines, store, settings, worker=worker), "127.0.0.1", port)
     with listener:
         async with anyio.create_task_group() as group:
             group.start_soon(server.serve, [listener])

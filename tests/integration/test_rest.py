@@ -314,6 +314,27 @@ async def test_a_failed_job_is_tried_again(store: Store) -> None:
         check_problem(await served.http.post(f"{path}/cancel"), 409, "failed")
 
 
+async def test_an_ended_job_is_run_again_from_a_stage(store: Store) -> None:
+    async with api(store) as served:
+        job = await served.submit()
+        path = f"/v1/jobs/{job['id']}"
+        await until(store, job["id"])
+        with anyio.fail_after(60):
+            async with served.watch("/v1/events") as events:
+                await anext(events)
+                answer = await served.http.post(f"{path}/retry", params={"stage": "read"})
+                assert (answer.status_code, answer.json()["state"]) == (200, "running")
+                told = [(await anext(events)) for _ in range(3)]
+        assert [(each.event, each.data.get("name"), each.data["state"]) for each in told] == [
+            ("state", None, "running"),
+            ("stage", "read", "ready"),
+            ("stage", "count", "waiting"),
+        ]
+        assert told[1].data["finished_at"] is None  # what the page knew of the earlier trip is over
+        assert (await until(store, job["id"])).state == "succeeded"
+        check_problem(await served.http.post(f"{path}/retry", params={"stage": "no"}), 409, "has no stage")
+
+
 @pytest.mark.parametrize(
     "unknown",
     [
