@@ -5,7 +5,7 @@ that goes to GridFS, `total` has what both gave.
 """
 
 import os
-import signal
+import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,9 @@ from pipeline import Document, Pipeline, RetryPolicy, StageContext, stage
 from pipeline.store.outputs import LARGE_BODY
 
 HOLD = "MILLRACE_TEST_HOLD"
-"""Names the stage whose second part never ends, in the process that has this variable."""
+"""Names the stage whose second part waits, in the process that has this variable."""
+GATE = "MILLRACE_TEST_GATE"
+"""Names the file whose appearance ends that wait; without it, there is no end."""
 HELD_PART = 2
 _LOOK_AGAIN = 0.02
 PARTS = (1, 2, 3)
@@ -58,11 +60,11 @@ class Trace:
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         return Counter((name, int(number)) for name, number in map(str.split, lines))
 
-    async def waits(self, stage_name: str) -> None:
-        """Return when the held part of this stage has begun."""
+    async def waits(self, stage_name: str, times: int = 1) -> None:
+        """Return when the held part of this stage has begun, for that many times."""
         with anyio.fail_after(60):
             while True:
-                if (stage_name, HELD_PART) in self.begun():
+                if self.begun()[stage_name, HELD_PART] >= times:
                     return
                 await anyio.sleep(_LOOK_AGAIN)
 
@@ -70,8 +72,8 @@ class Trace:
 def square(trace: str, number: int) -> int:
     """One part of the first stage, in its child process."""
     Trace(Path(trace)).begin("scan", number)
-    if _held("scan", number):
-        signal.pause()
+    while _held("scan", number):
+        time.sleep(_LOOK_AGAIN)
     return number * number
 
 
@@ -104,15 +106,18 @@ async def _parts(context: StageContext, numbers: list[int]) -> list[int]:
 
     async def one(part: int) -> int:
         trace.begin(context.stage, part)
-        if _held(context.stage, part):
-            await anyio.sleep_forever()
-        return numbers[part - 1]
+        while True:
+            if not _held(context.stage, part):
+                return numbers[part - 1]
+            await anyio.sleep(_LOOK_AGAIN)
 
     return await context.each(PARTS, one, int, concurrency=1)
 
 
 def _held(stage_name: str, part: int) -> bool:
-    return part == HELD_PART and os.environ.get(HOLD) == stage_name
+    gate = os.environ.get(GATE)
+    is_open = gate is not None and Path(gate).exists()
+    return part == HELD_PART and os.environ.get(HOLD) == stage_name and not is_open
 
 
 CHAIN = Pipeline("chain", [scan, expand, total])

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +12,7 @@ from subprocess import DEVNULL
 from typing import Any
 
 import anyio
+from anyio.abc import Process
 
 from pipeline.client import Client
 from pipeline.crashpoints import VARIABLE
@@ -42,6 +43,21 @@ async def dies_at(settings: StoreSettings, point: str, *command: str, **environm
     assert f"crash point {name}" in told.splitlines(), told[-3000:]
 
 
+@asynccontextmanager
+async def worker(settings: StoreSettings, name: str, **environment: str) -> AsyncIterator[Process]:
+    """Run a worker of the pipeline `chain` that is killed at the end of the block."""
+    command = tethered([sys.executable, "-m", WORKER, name])
+    process = await anyio.open_process(
+        command, stdin=DEVNULL, stdout=DEVNULL, stderr=None, env=variables(settings) | environment
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
 def variables(settings: StoreSettings) -> dict[str, str]:
     """Return this process's variables, and where the database is."""
     assert settings.mongodb_uri is not None
@@ -50,6 +66,13 @@ def variables(settings: StoreSettings) -> dict[str, str]:
         "MILLRACE_MONGODB_URI": settings.mongodb_uri.get_secret_value(),
         "MILLRACE_DATABASE": settings.database,
     }
+
+
+async def at_every_stage(test: Callable[[str], Awaitable[None]]) -> None:
+    """Run a test for every stage of the pipeline `chain`, at the same time."""
+    async with anyio.create_task_group() as group:
+        for stage in STAGES:
+            group.start_soon(test, stage)
 
 
 @asynccontextmanager
@@ -109,9 +132,13 @@ class Trip:
 async def trip(settings: StoreSettings, name: str, folder: Path) -> AsyncIterator[Trip]:
     """A new job, in a database of its own."""
     async with database(settings, name) as store:
-        trace = Trace(folder / f"trace-{name}")
-        job = await submit(Client(store), "chain", str(trace.path).encode())
-        yield Trip(store, job.id, trace)
+        yield await begin(store, folder / f"trace-{name}")
+
+
+async def begin(store: Store, trace: Path) -> Trip:
+    """Submit a job that leaves its trace there."""
+    job = await submit(Client(store), "chain", str(trace).encode())
+    return Trip(store, job.id, Trace(trace))
 
 
 async def sound(store: Store) -> None:

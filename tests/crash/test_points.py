@@ -12,7 +12,7 @@ from pipeline.rescuer import release_worker
 from pipeline.settings import StoreSettings
 from pipeline.store import Store
 from tests.crash.chain import HOLD, PARTS, STAGES, Trace
-from tests.crash.dying import WORKER, Trip, dies_at, finish, finishing, sound, trip
+from tests.crash.dying import WORKER, Trip, at_every_stage, dies_at, finish, finishing, sound, trip
 from tests.support import until, worker_process
 
 COMPLETION = len(PARTS) + 1
@@ -86,9 +86,7 @@ async def test_a_worker_is_killed_at_every_stage(
                 assert await release_worker(journey.store, "first") == case.attempts - 1
             await finish(journey, {name: case.attempts if name == stage else 1 for name in STAGES})
 
-    async with anyio.create_task_group() as group:
-        for stage in STAGES:
-            group.start_soon(at, stage)
+    await at_every_stage(at)
 
 
 @pytest.mark.parametrize("point", OF_A_RESCUER)
@@ -100,9 +98,7 @@ async def test_a_rescuer_is_killed(store_settings: StoreSettings, tmp_path: Path
             await dies_at(journey.settings, f"{point}@{stage}", WORKER, "second", **lease)
             await finish(journey, {name: 2 if name == stage else 1 for name in STAGES})
 
-    async with anyio.create_task_group() as group:
-        for stage in STAGES:
-            group.start_soon(at, stage)
+    await at_every_stage(at)
 
 
 @pytest.mark.parametrize("point", [*ONCE, *WHILE_AN_OUTPUT_IS_STORED])
