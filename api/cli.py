@@ -93,7 +93,7 @@ def worker(
 
     configure_logging()
     settings = WorkerSettings() if slots is None else WorkerSettings(slots=slots)
-    anyio.run(run_worker, load(pipeline or []), settings, stages.split(",") if stages else None, name)
+    run_worker(load(pipeline or []), settings, stages.split(",") if stages else None, name)
 
 
 @app.command()

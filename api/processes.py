@@ -1,7 +1,10 @@
 """What `millrace worker` and `millrace api` run."""
 
+import logging
+import os
 import signal
 import socket
+import threading
 from collections.abc import Sequence
 
 import anyio
@@ -20,6 +23,10 @@ from pipeline.worker import Worker
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _STOP_SECONDS = 5
+_THREAD_SECONDS = 0.2
+"""For a thread to end by itself; those that wait for work do so at once."""
+
+_log = logging.getLogger("millrace.worker")
 
 
 class Server(uvicorn.Server):
@@ -38,10 +45,30 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def run_worker(
+def run_worker(
     pipelines: Sequence[Pipeline], settings: WorkerSettings, stages: Sequence[str] | None, name: str | None
 ) -> None:
     """Work until SIGTERM or SIGINT: the first one is a soft stop, a second one immediate."""
+    anyio.run(_work, pipelines, settings, stages, name)
+    left = [each for each in threading.enumerate() if _is_left_behind(each)]
+    if left:
+        # Python would wait for plain stage functions that were given up, perhaps for ever.
+        _log.warning("leaving %d threads behind: stage functions that did not return", len(left))
+        telemetry.flush()
+        logging.shutdown()
+        os._exit(0)
+
+
+def _is_left_behind(thread: threading.Thread) -> bool:
+    if thread.daemon or thread is threading.main_thread():
+        return False
+    thread.join(_THREAD_SECONDS)
+    return thread.is_alive()
+
+
+async def _work(
+    pipelines: Sequence[Pipeline], settings: WorkerSettings, stages: Sequence[str] | None, name: str | None
+) -> None:
     telemetry.configure("millrace-worker")
     async with Store(StoreSettings()) as store:
         worker = Worker(store, pipelines, settings, stages=stages, name=name)

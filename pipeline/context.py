@@ -160,6 +160,7 @@ class StageContext:
             ChildProcessDied: it crashed, exited, ran out of memory or took too long.
             InvalidAnswer: what came back is not what the function promises.
         """
+        await self._services.trusted()
         served, self._served = self._served, self._served + 1
         return await self._processes.run(served, function, *arguments, timeout=timeout)
 

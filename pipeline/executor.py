@@ -21,6 +21,7 @@ from pipeline.model import Failed, Failure, Lost, Outcome, Snoozed, Succeeded, T
 from pipeline.patience import until_available
 from pipeline.processes import Processes
 from pipeline.stage import Pipeline, RetryPolicy, Stage
+from pipeline.threads import Threads
 
 _log = logging.getLogger("millrace.executor")
 
@@ -35,6 +36,7 @@ class Executor:
     desk: Desk
     pipeline: Pipeline
     processes: Processes
+    threads: Threads
 
     async def execute(self, holding: Holding) -> Outcome:
         """Run the stage's function; every failure of it is an outcome, never an exception."""
@@ -47,6 +49,8 @@ class Executor:
                 return Lost()
             except Exception as error:  # noqa: BLE001 -- whatever stage code raises is its outcome
                 return _outcome(task, stage.retry, error)
+            except SystemExit as error:  # it would end the worker, and everything that runs beside it
+                return failed(task, stage.retry, RuntimeError(f"the stage called sys.exit({error.code!r})"))
 
     async def _call(self, stage: Stage, holding: Holding, services: Attempt) -> Outcome:
         task, outputs = holding.task, self.desk.store.outputs
@@ -75,7 +79,7 @@ class Executor:
         params = _params(stage, task.params)
         await services.trusted()
         crash_point("attempt.begun", lambda: [task.id])
-        output = await stage.call(value, context, params)
+        output = await stage.call(value, context, params, threads=self.threads)
         crash_point("attempt.returned", lambda: [task.id])
         stored = await until_available(
             lambda: outputs.prepare(task, output.model_dump(mode="json"), stage_version=stage.version),

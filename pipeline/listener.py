@@ -204,6 +204,6 @@ class Listener:
                 handled = False
 
     def _tell_feed(self, event: Event | None, stream: Stream, resume: _Resume | None) -> None:
-        """Feed the watchers, who begin with what is: what happened before the first of them is none of theirs."""
+        """Feed the watchers, who begin with what is: what happened before they could come is none of theirs."""
         if self._feed is not None and (resume is None or self._feed.position):
             self._feed.hear(event, stream)

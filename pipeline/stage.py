@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast, get_type_hints
 
-from anyio import to_thread
 from pydantic import BaseModel
 
 from pipeline.context import Document, StageContext
 from pipeline.errors import DefinitionError
+from pipeline.threads import Threads
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
@@ -68,7 +68,12 @@ class Stage:
         return inspect.iscoroutinefunction(self.function)
 
     async def call(
-        self, value: Document | BaseModel, context: StageContext, params: BaseModel | None = None
+        self,
+        value: Document | BaseModel,
+        context: StageContext,
+        params: BaseModel | None = None,
+        *,
+        threads: Threads,
     ) -> BaseModel:
         """Call the function, a plain one in a thread; whatever it raises is raised.
 
@@ -82,7 +87,7 @@ class Stage:
         if self.is_async:
             output = await function(*arguments)
         else:
-            output = await to_thread.run_sync(lambda: function(*arguments), abandon_on_cancel=True)
+            output = await threads.run(context.task, lambda: function(*arguments))
         if not isinstance(output, self.output):
             raise TypeError(
                 f"stage {self.name!r} returned {type(output).__name__}, not {self.output.__name__}"

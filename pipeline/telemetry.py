@@ -13,6 +13,7 @@ from importlib.util import find_spec
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -57,6 +58,13 @@ def mark_failed(current: Span, reason: str) -> None:
     current.set_status(Status(StatusCode.ERROR, reason))
 
 
+def flush() -> None:
+    """Send the spans that still wait, before a process ends without its usual way out."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.force_flush()
+
+
 def configure(service: str) -> None:
     """Send spans over OTLP/HTTP when the standard OTEL_EXPORTER_OTLP_… variables say where to.
 
@@ -72,7 +80,6 @@ def configure(service: str) -> None:
         raise ImportError("OTEL_EXPORTER_OTLP_ENDPOINT is set: install `millrace[otlp]`, or unset it")
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     provider = TracerProvider(resource=Resource.create({"service.name": service}))

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pipeline.context import Document, Progress, StageContext
 from pipeline.processes import Processes
 from pipeline.stage import Stage
+from pipeline.threads import Threads
 
 
 class MemoryServices:
@@ -96,4 +97,5 @@ async def run_stage(
             earlier=names,
             processes=children,
         )
-        return await stage.call(document if stage.input is Document else earlier[-1], context, params)
+        value = document if stage.input is Document else earlier[-1]
+        return await stage.call(value, context, params, threads=Threads())

@@ -44,6 +44,7 @@ from pipeline.store import Store
 from pipeline.store.documents import UPLOAD_GRACE
 from pipeline.store.tasks import Tasks
 from pipeline.store.workers import DEAD_FOR
+from pipeline.threads import Threads
 from pipeline.wakeups import Wakeups
 from pipeline.watermark import Watermark
 
@@ -94,6 +95,7 @@ class Worker:
         self._claimer = Claimer(tasks, self.name, self._queues, self._settings.slots, lease)
         self._leases = Leases(tasks, lease)
         self._processes = Processes(self._settings.processes, self._settings.child_memory)
+        self._threads = Threads()
         self._feed = feed
         self._soft, self._hard = anyio.Event(), anyio.Event()
 
@@ -185,7 +187,8 @@ class Worker:
         """Claim and run until the soft stop, then wait for what runs, and interrupt it in the end."""
         desk = Desk(self._store, committer, self._leases, self._settings.lease)
         executors = {
-            name: Executor(desk, pipeline, self._processes) for name, pipeline in self._pipelines.items()
+            name: Executor(desk, pipeline, self._processes, self._threads)
+            for name, pipeline in self._pipelines.items()
         }
 
         async def attempt(task: Task) -> None:
@@ -203,6 +206,7 @@ class Worker:
         with anyio.move_on_after(self._settings.grace.total_seconds()):
             await self._hard.wait()
         self._leases.interrupt_all()
+        self._threads.leave()
         crash_point("stop.interrupted")
         await anyio.sleep(GIVE_UP)
         _log.error("the database is away: leaving, what runs here is rescued when its leases end")
@@ -233,6 +237,7 @@ class Worker:
             labels = {telemetry.STAGE: task.stage, telemetry.OUTCOME: kind}
             telemetry.attempts.add(1, labels)
             telemetry.duration.record(anyio.current_time() - started, labels)
+        await self._threads.gone(task.id)
         self._claimer.wake()
 
     async def _outcome(self, executor: Executor, task: Task) -> Outcome:

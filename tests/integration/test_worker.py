@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -139,6 +141,43 @@ async def test_a_timeout_is_a_temporary_error(store: Store) -> None:
     assert view.error is not None
     assert view.error.type == "TemporaryError"
     assert "timeout" in view.error.message
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_stage_that_exits_ends_its_attempt_and_not_the_worker(store: Store, plain: bool) -> None:
+    @stage(name="leaving", retry=RetryPolicy(max_attempts=1))
+    async def leaving(document: Document, context: StageContext) -> Text:
+        sys.exit(3)
+
+    @stage(name="leaving", retry=RetryPolicy(max_attempts=1))
+    def leaving_a_thread(document: Document, context: StageContext) -> Text:
+        sys.exit(3)
+
+    client = Client(store)
+    async with running(store, pipeline_of(leaving_a_thread if plain else leaving)):
+        for _ in range(2):  # the worker is there for the second one too
+            view = await until(store, (await submit(client, "test")).id)
+            assert view.state == "failed"
+            assert view.error is not None
+            assert "sys.exit(3)" in view.error.message
+
+
+async def test_a_thread_that_hangs_keeps_its_slot_and_not_its_task(store: Store) -> None:
+    gate = threading.Event()
+
+    @stage(name="hanging", timeout=timedelta(seconds=0.2), retry=RetryPolicy(max_attempts=1))
+    def hanging(document: Document, context: StageContext) -> Text:
+        gate.wait(60)
+        return Text(text="")
+
+    client, pipeline = Client(store), pipeline_of(hanging)
+    async with running(store, pipeline, WorkerSettings(slots=1)) as worker:
+        first, second = [await submit(client, "test") for _ in range(2)]
+        assert (await until(store, first.id)).state == "failed"
+        assert (await client.get(second.id)).stages[0].state == "ready"
+        assert worker._threads._running
+        gate.set()
+        assert (await until(store, second.id)).state == "succeeded"
 
 
 async def test_saved_parts_never_run_again(store: Store) -> None:
