@@ -204,6 +204,6 @@ class Listener:
                 handled = False
 
     def _tell_feed(self, event: Event | None, stream: Stream, resume: _Resume | None) -> None:
-        """Feed the watchers, who begin with what is: what happened before they could come is none of theirs."""
+        """Feed the watchers. They begin with what is: what was before they could come is none of theirs."""
         if self._feed is not None and (resume is None or self._feed.position):
             self._feed.hear(event, stream)

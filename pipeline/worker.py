@@ -202,11 +202,11 @@ class Worker:
 
     async def _stop_in_time(self, committer: Committer, attempts: anyio.CancelScope) -> None:
         await self._soft.wait()
+        self._threads.leave()
         crash_point("stop.begun")
         with anyio.move_on_after(self._settings.grace.total_seconds()):
             await self._hard.wait()
         self._leases.interrupt_all()
-        self._threads.leave()
         crash_point("stop.interrupted")
         await anyio.sleep(GIVE_UP)
         _log.error("the database is away: leaving, what runs here is rescued when its leases end")
