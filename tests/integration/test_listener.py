@@ -1,6 +1,7 @@
 """Positions, gaps and resumes, against real change streams."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from pipeline.client import Client
 from pipeline.embedded import embedded_mongod
 from pipeline.errors import HistoryLost
 from pipeline.settings import StoreSettings
-from pipeline.store import Store
-from pipeline.store.changes import STATES
+from pipeline.store import Store, changes
+from pipeline.store.changes import STATES, Pulse
 from tests.records import violations
 from tests.support import COUNTING, running, submit, until
 
@@ -184,3 +185,25 @@ async def _can_resume(store: Store, token: str) -> bool:
     except HistoryLost:
         return False
     return True
+
+
+async def test_a_stream_that_is_far_behind_is_not_well(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, pulse = Client(store), Pulse()
+    async with store.changes.open(STATES) as stream:
+        await submit(client, "counting")
+        then = await store.changes.now()
+        with anyio.fail_after(30):
+            while (await store.changes.now()).time < then.time + 3:
+                await submit(client, "counting")
+        assert await stream.read() is not None
+        pulse.beat(stream)
+        assert timedelta(seconds=2) <= pulse.lag <= timedelta(seconds=20)
+        assert pulse.healthy
+        monkeypatch.setattr(changes, "MAX_LAG", timedelta(seconds=1))
+        assert not pulse.healthy
+        while await stream.read() is not None:
+            pass
+        pulse.beat(stream)
+        assert pulse.healthy
+        pulse.stop()
+        assert not pulse.healthy
