@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import bson
 from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline.errors import NotFound
@@ -13,7 +14,10 @@ from pipeline.store.documents import Documents
 from pipeline.store.driver import Doc, translated
 
 LARGE_BODY = 8 * 1024 * 1024
-"""Bytes of JSON from which a body goes to GridFS; MongoDB takes 16 MiB in a document."""
+"""Bytes, as JSON or as BSON, from which a body goes to GridFS; MongoDB takes 16 MiB in a document."""
+
+_GROWTH = 8
+"""Times that BSON may be longer than JSON: an array's element has a type, its index as text, a length."""
 
 
 def canonical(body: Mapping[str, Any]) -> bytes:
@@ -34,10 +38,11 @@ class Outputs:
 
         Raises:
             UnicodeEncodeError: it holds text that isn't valid Unicode.
+            OverflowError: it is large, and holds an integer beyond 64 bits.
         """
         encoded = canonical(body)
         file_id = None
-        if len(encoded) > LARGE_BODY:
+        if _is_large(encoded, body):
             file_id = (await self._documents.store(task.tenant, task.id, _once(encoded))).file_id
         return StageOutput(
             body=body,
@@ -78,6 +83,12 @@ class Outputs:
     async def checkpoints(self, task: str) -> dict[str, Any]:
         """Return the parts that this task's attempts saved, by key."""
         return {each["key"]: each["value"] async for each in self._checkpoints.find({"task": task})}
+
+
+def _is_large(encoded: bytes, body: Mapping[str, Any]) -> bool:
+    if len(encoded) <= LARGE_BODY // _GROWTH:
+        return False
+    return len(encoded) > LARGE_BODY or len(bson.encode(body)) > LARGE_BODY
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:
