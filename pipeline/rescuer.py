@@ -101,7 +101,12 @@ class Rescuer:
         ended = 0
         for job, task in overdue:
             failure = Failure("DeadlineExceeded", "the job was not done by its deadline")
-            ended += await _committed(self._commits, transitions.expire(job, task, failure), job)
+            result = await _committed(self._commits, transitions.expire(job, task, failure))
+            if result is None:
+                ended += 1
+                _log.warning("job %s was not done by its deadline", job)
+            else:
+                _log.info("job %s has changed meanwhile, or has to wait: %s", job, result)
         wait = await self._store.jobs.next_deadline()
         if wait is not None:
             self.arm(wait.total_seconds() + (_MARGIN if ended == len(overdue) else _STUCK))
@@ -130,27 +135,25 @@ async def rescue(commits: Commits, task: dict[str, object], why: str, *, expired
     lease = task["lease"]
     worker = lease["worker"] if isinstance(lease, dict) else "?"
     failure = Failure("WorkerDied", f"worker {worker} {why}")
-    given_back = await _committed(
-        commits, transitions.rescue(task, failure, expired=expired), str(task["_id"])
-    )
-    if given_back:
+    result = await _committed(commits, transitions.rescue(task, failure, expired=expired))
+    if result is None:
         _log.warning("rescued a task from %s", worker, extra={"task": task["_id"]})
-    return given_back
+    elif isinstance(result, Contended):
+        _log.warning("%s has to wait: %s", task["_id"], result)
+    elif isinstance(result, StateConflict):
+        _log.error("task %s cannot be rescued (%s): run `millrace verify`", task["_id"], result)
+    return result is None
 
 
-async def _committed(commits: Commits, change: Change, what: str) -> bool:
-    """Commit one change; False when somebody was faster, or when it can't be done, which is logged."""
+async def _committed(commits: Commits, change: Change) -> LeaseLost | StateConflict | Contended | None:
+    """Commit one change; returns None, or why that could not be: somebody was faster, it is locked."""
     try:
         [result] = await commits.commit([change])
     except Contended as error:
-        _log.warning("%s has to wait: %s", what, error)
-        return False
-    if isinstance(result, StateConflict):
-        _log.error("%s can't be changed (%s): run `millrace verify`", what, result)
-        return False
-    if result is not None and not isinstance(result, LeaseLost):
-        raise result
-    return result is None
+        return error
+    if result is None or isinstance(result, LeaseLost | StateConflict):
+        return result
+    raise result
 
 
 async def release_worker(store: Store, worker: str) -> int:

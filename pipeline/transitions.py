@@ -163,13 +163,14 @@ def rescue(task: Mapping[str, Any], failure: Failure, *, expired: bool) -> Chang
 
 
 def expire(job: str, task: str | None, failure: Failure) -> Change:
-    """A job whose deadline has passed by the server's clock, and its open task if it has one → `failed`.
+    """A job whose deadline has passed by the server's clock → `failed`, with its open `task`.
 
-    A holder of the task finds its compare-and-set refused, and stops.
+    Without a task it is one that was not admitted yet. A holder of the task finds its compare-and-set
+    refused, and stops.
     """
     overdue = {
         "_id": job,
-        "state": {"$in": list(OPEN_JOB)},
+        "state": "submitted" if task is None else "running",
         "$expr": {"$lte": ["$deadline", "$$NOW"]},
         "deadline": {"$type": "date"},
     }
