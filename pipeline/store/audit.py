@@ -9,6 +9,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline.store import file_promises, promises
 from pipeline.store.driver import Client, Doc, translated
+from pipeline.store.input_promises import inputs_are_what_they_say
 from pipeline.store.scan import Check, Snapshot, snapshot
 
 EXAMPLES = 5
@@ -106,7 +107,7 @@ def all_promises(grace: timedelta) -> list[Promise]:
         Promise(
             "I5",
             "an output names what it was made from",
-            [promises.inputs_are_what_they_say()],
+            [inputs_are_what_they_say()],
             "don't trust what the task wrote: run the job again from the stage that its input comes from",
         ),
         Promise(

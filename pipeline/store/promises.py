@@ -131,38 +131,6 @@ def checkpoints_have_a_fence() -> Check:
     )
 
 
-def inputs_are_what_they_say() -> Check:
-    """Leave tasks over whose `inputs` or `input` is not there, or not what their output was made from."""
-    before = {"$arrayElemAt": ["$names", {"$subtract": ["$position", 1]}]}
-    ids = {"$map": {"input": "$reads", "in": _task_id("$job", "$$this.k", "$$this.v")}}
-    from_document = {"$eq": ["$input.output", None]}
-    earlier = {"$cond": [{"$gt": ["$position", 0]}, {"$slice": ["$names", "$position"]}, []]}
-    succeeded = _having("$siblings", {"$eq": ["$$this.state", "succeeded"]})
-    wrong = [
-        {"$not": {"$setEquals": ["$reads.k", earlier]}},
-        {"$not": {"$setIsSubset": ["$ids", {"$map": {"input": succeeded, "in": "$$this._id"}}]}},
-        {"$and": [{"$not": from_document}, {"$ne": ["$input.output", "$before_id"]}]},
-        {"$ne": ["$input.sha256", {"$cond": [from_document, "$document", {"$first": "$source.sha256"}]}]},
-        {"$ne": [{"$ifNull": [{"$first": "$own.input_sha256"}, "$input.sha256"]}, "$input.sha256"]},
-    ]
-    return scan(
-        "tasks",
-        [
-            {"$project": {"job": 1, "stage": 1, "inputs": 1, "input": 1}},
-            join("jobs", "job", "_id", "owner"),
-            join("tasks", "job", "job", "siblings"),
-            join("outputs", "input.output", "_id", "source"),
-            join("outputs", "_id", "_id", "own"),
-            {"$match": {"owner": {"$ne": []}}},
-            *_POSITION,
-            {"$set": {"document": {"$first": "$owner.document.sha256"}, "reads": _pairs("$inputs")}},
-            {"$set": {"ids": ids, "before": {"$first": _having("$reads", {"$eq": ["$$this.k", before]})}}},
-            {"$set": {"before_id": _task_id("$job", "$before.k", "$before.v")}},
-            {"$match": {"$expr": {"$or": wrong}}},
-        ],
-    )
-
-
 def attempts_are_bounded() -> Check:
     """Leave tasks over with too many attempts or errors, and failed ones that don't say why."""
     why = {"$last": "$errors"}

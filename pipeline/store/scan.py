@@ -75,21 +75,27 @@ async def snapshot(client: Client, db: AsyncDatabase[Doc]) -> AsyncIterator[Snap
             raise StoreError(f"The database cannot be verified: {_ADVICE[error.code]}") from translate(error)
 
 
+async def walk(database: Snapshot, collection: str) -> AsyncIterator[tuple[list[Doc], int]]:
+    """Yield the stages that match one page of a collection after the other, with its number of documents."""
+    after: list[Any] = []
+    while True:
+        rest = [_among("$gt", last) for last in after]
+        bounds = [*rest, {"$sort": {"_id": 1}}, {"$limit": PAGE}, _BOUNDS]
+        found = [row async for row in database.rows(collection, bounds)]
+        if not found:
+            return
+        [bound] = found
+        yield [*rest, _among("$lte", bound["last"])], bound["checked"]
+        after = [bound["last"]]
+
+
 def scan(collection: str, violating: Stages) -> Check:
     """Return the check of an aggregation that leaves the violating documents of a collection over."""
 
     async def pages(database: Snapshot) -> AsyncIterator[Page]:
-        after: list[Any] = []
-        while True:
-            page = [_among("$gt", last) for last in after]
-            bounds = [*page, {"$sort": {"_id": 1}}, {"$limit": PAGE}, _BOUNDS]
-            found = [row async for row in database.rows(collection, bounds)]
-            if not found:
-                return
-            [bound] = found
-            after = [bound["last"]]
-            left = [*page, _among("$lte", bound["last"]), *violating, {"$project": {"_id": 1}}]
-            yield Page(bound["checked"], [row["_id"] async for row in database.rows(collection, left)])
+        async for page, checked in walk(database, collection):
+            left = [*page, *violating, {"$project": {"_id": 1}}]
+            yield Page(checked, [row["_id"] async for row in database.rows(collection, left)])
 
     return pages
 
