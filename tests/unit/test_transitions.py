@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import Progress, transitions
+from pipeline import Pipeline, Progress, transitions
 from pipeline.model import (
     Change,
     DocumentReference,
@@ -66,6 +66,7 @@ def holders(task: Task, failure: Failure = FAILURE, unit: str = "page", key: str
         transitions.fail(task, failure),
         transitions.retry(task, failure, MINUTE),
         transitions.interrupt(task),
+        transitions.snooze(task, MINUTE, failure.message),
         transitions.checkpoint(task, key, {"a": 1}, progress, MINUTE),
     ]
 
@@ -77,7 +78,7 @@ def updated(write: Write) -> Mapping[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "change", holders(TASK), ids=["complete", "fail", "retry", "interrupt", "checkpoint"]
+    "change", holders(TASK), ids=["complete", "fail", "retry", "interrupt", "snooze", "checkpoint"]
 )
 def test_every_write_of_a_holder_asks_for_its_lease(change: Change) -> None:
     assert change.guard.collection == "tasks"
@@ -96,14 +97,14 @@ def test_the_fence_and_the_number_of_a_claim_are_never_written_by_a_holder() -> 
 
 
 def test_an_end_gives_the_lease_back() -> None:
-    for change in holders(TASK)[:4]:
+    for change in holders(TASK)[:5]:
         fields = updated(change.guard)
         assert [fields[f"lease.{name}"] for name in ("claim_id", "worker", "until")] == [None] * 3
 
 
 def test_states_after_each_outcome() -> None:
     states = [updated(change.guard).get("state") for change in holders(TASK)]
-    assert states == ["succeeded", "failed", "ready", "ready", None]
+    assert states == ["succeeded", "failed", "ready", "ready", "ready", None]
 
 
 def test_every_change_has_an_id_of_its_own() -> None:
@@ -179,8 +180,50 @@ def test_a_retry_waits_and_leaves_the_job_alone() -> None:
     assert "attempt" not in fields
 
 
-def test_an_interruption_takes_its_attempt_back() -> None:
-    assert updated(transitions.interrupt(TASK).guard)["attempt"] == {"$subtract": ["$attempt", 1]}
+def test_an_interruption_and_a_snooze_take_their_attempt_back() -> None:
+    for change in (transitions.interrupt(TASK), transitions.snooze(TASK, MINUTE, "later")):
+        assert updated(change.guard)["attempt"] == {"$subtract": ["$attempt", 1]}
+        assert "errors" not in updated(change.guard)
+
+
+def test_a_rescue_counts_the_death_of_its_worker() -> None:
+    assert "deaths" in updated(transitions.rescue(DOCUMENT, FAILURE, expired=True).guard)
+    assert "deaths" not in updated(transitions.retry(TASK, FAILURE, MINUTE).guard)
+    assert transitions.reopen_task()["$set"]["deaths"] == 0
+
+
+@pytest.mark.parametrize(("task", "state"), [(None, "submitted"), (TASK.id, "running")])
+def test_only_what_is_overdue_by_the_servers_clock_expires(task: str | None, state: str) -> None:
+    change = transitions.expire(JOB, task, FAILURE)
+    assert change.guard.filter["state"] == state
+    assert change.guard.filter["$expr"] == {"$lte": ["$deadline", "$$NOW"]}
+    assert updated(change.guard)["state"] == "failed"
+    assert [write.filter["_id"] for write in change.then] == ([] if task is None else [TASK.id])
+
+
+def test_a_pipelines_time_limit_never_puts_a_deadline_off() -> None:
+    job = Submitted(JOB, "acme", "counting", 0, None, None, "d" * 64)
+    limited = Pipeline("counting", COUNTING.stages, timeout=MINUTE)
+    fields = updated(transitions.admit(job, limited, None).guard)
+    assert fields["deadline"] == {"$min": ["$deadline", {"$add": ["$$NOW", 60_000]}]}
+    assert fields["time_limit"] == 60_000
+    assert "deadline" not in updated(transitions.admit(job, COUNTING, None).guard)
+
+
+def test_a_stage_that_is_run_again_begins_afresh_under_its_new_revision() -> None:
+    earlier = transitions.admit(
+        Submitted(JOB, "acme", "counting", 4, None, "00-trace", "d" * 64), COUNTING, None
+    ).creates[0][1]
+    worn = {
+        **earlier,
+        "attempt": 3,
+        "deaths": 2,
+        "errors": [{}],
+        "state": "failed",
+        "commit": "an earlier one",
+    }
+    task = transitions.rerun_task(worn, 2, {}, worn["input"])
+    assert task == {**earlier, "_id": f"{JOB}:read:2", "revision": 2}
 
 
 @pytest.mark.parametrize("expired", [True, False])
@@ -234,6 +277,7 @@ def test_nothing_from_outside_is_read_as_an_expression(text: str) -> None:
         *holders(task, failure, unit=text, key=text),
         transitions.rescue(document, failure, expired=True),
         transitions.rescue({**document, "attempt": 3}, failure, expired=False),
+        transitions.expire(JOB, TASK.id, failure),
         transitions.admit(Submitted(JOB, "acme", "counting", 0, None, text, "d" * 64), COUNTING, text),
     ]
     writes = [write for change in changes for write in (change.guard, *change.then)]
