@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -45,13 +45,15 @@ async def embedded_mongod(
     folder: Path,
     *,
     oplog_megabytes: int = 256,
+    options: Sequence[str] = (),
     parameters: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Embedded]:
     """Start a mongod on a free loopback port with its data in `folder`; stop it on the way out.
 
-    When one runs on that folder already, that one is used and left running. `parameters` are mongod's
-    `--setParameter`, `environment` variables that it has besides this process's own.
+    When one runs on that folder already, that one is used and left running. `options` are more
+    words of mongod's command line, `parameters` its `--setParameter`, `environment` variables that it has
+    besides this process's own.
 
     Raises:
         MillraceError: there is no mongod on this machine, or it does not start; the message says
@@ -63,7 +65,7 @@ async def embedded_mongod(
         yield running
         return
     port = _free_port(_remembered(folder).get("port", 0))
-    command = _command(find_mongod(), folder, port, oplog_megabytes)
+    command = [*_command(find_mongod(), folder, port, oplog_megabytes), *options]
     command += [
         word for name, value in (parameters or {}).items() for word in ("--setParameter", f"{name}={value}")
     ]

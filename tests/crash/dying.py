@@ -148,17 +148,18 @@ async def sound(store: Store) -> None:
 
 
 @asynccontextmanager
-async def finishing(store: Store) -> AsyncIterator[None]:
+async def finishing(store: Store, settings: WorkerSettings | None = None) -> AsyncIterator[None]:
     """Run another worker, in this process."""
-    async with running(store, CHAIN, WorkerSettings(processes=1)):
+    async with running(store, CHAIN, settings or WorkerSettings(processes=1)):
         yield
 
 
-async def finish(journey: Trip, attempts: dict[str, int]) -> None:
+async def finish(journey: Trip, attempts: dict[str, int], settings: WorkerSettings | None = None) -> None:
     """Have another worker finish a job of which a worker was killed, and check everything."""
     saved, before = await journey.saved(), journey.trace.begun()
-    async with finishing(journey.store):
+    async with finishing(journey.store, settings):
         view = await until(journey.store, journey.job)
     again = {part for part, times in journey.trace.begun().items() if times > before[part]}
     assert not again & saved, "a part that was saved ran again"
     await journey.check(view, attempts)
+    await sound(journey.store)

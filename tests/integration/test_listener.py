@@ -1,7 +1,6 @@
 """Positions, gaps and resumes, against real change streams."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ from pydantic import SecretStr
 
 from pipeline.client import Client
 from pipeline.embedded import embedded_mongod
-from pipeline.errors import HistoryLost
 from pipeline.settings import StoreSettings
-from pipeline.store import Store, changes
-from pipeline.store.changes import STATES, Pulse
+from pipeline.store import Store
+from pipeline.store.changes import STATES
+from tests.oplog import roll_over, short_history
 from tests.records import violations
 from tests.support import COUNTING, running, submit, until
 
@@ -162,48 +161,12 @@ async def test_a_gap_neither_takes_a_position_back_nor_forgets_an_earlier_one(st
 
 async def test_history_that_rolled_over_is_a_gap(tmp_path: Path) -> None:
     """The real thing: the oplog's oldest entry is younger than the saved token."""
-    async with embedded_mongod(tmp_path, oplog_megabytes=1) as mongod:
-        async with Store(StoreSettings(mongodb_uri=SecretStr(mongod.uri), database="rolling")) as store:
-            await finish_one(store)
-            lost = (await listener(store))["token"]
-            job = await submit(Client(store), "counting")
-            padding = store.db["padding"]
-            with anyio.fail_after(90):
-                while await _can_resume(store, lost):
-                    await padding.insert_many([{"bytes": b"x" * 1_000_000} for _ in range(16)])
-                    await padding.delete_many({})
-            async with running(store, COUNTING):
-                assert (await until(store, job.id)).state == "succeeded"
-            assert "286" in (await store.db["gaps"].find_one({"from": lost}) or {})["why"]
-            assert await violations(store) == {}
-
-
-async def _can_resume(store: Store, token: str) -> bool:
-    try:
-        async with store.changes.open(STATES, after=token) as stream:
-            await stream.read()
-    except HistoryLost:
-        return False
-    return True
-
-
-async def test_a_stream_that_is_far_behind_is_not_well(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    client, pulse = Client(store), Pulse()
-    async with store.changes.open(STATES) as stream:
-        await submit(client, "counting")
-        then = await store.changes.now()
-        with anyio.fail_after(30):
-            while (await store.changes.now()).time < then.time + 3:
-                await submit(client, "counting")
-        assert await stream.read() is not None
-        pulse.beat(stream)
-        assert timedelta(seconds=2) <= pulse.lag <= timedelta(seconds=20)
-        assert pulse.healthy
-        monkeypatch.setattr(changes, "MAX_LAG", timedelta(seconds=1))
-        assert not pulse.healthy
-        while await stream.read() is not None:
-            pass
-        pulse.beat(stream)
-        assert pulse.healthy
-        pulse.stop()
-        assert not pulse.healthy
+    async with short_history(tmp_path, "rolling") as store:
+        await finish_one(store)
+        lost = (await listener(store))["token"]
+        job = await submit(Client(store), "counting")
+        await roll_over(store, lost)
+        async with running(store, COUNTING):
+            assert (await until(store, job.id)).state == "succeeded"
+        assert "286" in (await store.db["gaps"].find_one({"from": lost}) or {})["why"]
+        assert await violations(store) == {}
