@@ -21,10 +21,14 @@ async def verify(data: Path, *, repair: bool) -> Verification:
     """Check every promise over the configured database, or the embedded one in `data`; `repair` before.
 
     Raises:
-        MillraceError: there is no such folder, or the database can't be checked.
+        MillraceError: there is no such folder or database, or it can't be checked.
     """
     settings = StoreSettings()
     if settings.mongodb_uri is None and not await anyio.Path(data / "mongod").is_dir():
         raise MillraceError(f"{data} holds no embedded MongoDB, and MILLRACE_MONGODB_URI is not set")
     async with database(data, settings) as found, Store(found) as store:
+        if not await store.is_installed():
+            raise MillraceError(
+                f"the database {found.database!r} is not Millrace's: is MILLRACE_DATABASE right?"
+            )
         return await store.repair() if repair else Verification(findings=await store.audit())

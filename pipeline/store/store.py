@@ -98,6 +98,11 @@ class Store:
         finally:
             await commits.close()
 
+    @translated
+    async def is_installed(self) -> bool:
+        """Tell whether the database is one of Millrace's."""
+        return "jobs" in await self.db.list_collection_names()
+
     async def install(self) -> list[str]:
         """Create collections, validators and indexes; returns what was changed. Idempotent."""
         return await schema.install(self.db)

@@ -66,6 +66,11 @@ def document(tmp_path: Path) -> Path:
     return path
 
 
+def uri_of(up: Up) -> str:
+    known = json.loads((up.data / "mongod" / "mongod.json").read_text())
+    return f"mongodb://127.0.0.1:{known['port']}/?replicaSet=millrace"
+
+
 def submitted(up: Up, *words: str) -> Any:
     told = run("submit", *words, "--pipeline", "counting", "--url", up.url, "--json")
     return json.loads(told.stdout)[0]
@@ -186,8 +191,7 @@ def test_a_standalone_mongod_is_refused_with_the_way_out(verb: str, standalone: 
 
 
 def test_the_database_is_installed_once(up: Up) -> None:
-    known = json.loads((up.data / "mongod" / "mongod.json").read_text())
-    uri = f"mongodb://127.0.0.1:{known['port']}/?replicaSet=millrace"
+    uri = uri_of(up)
     first = run("install", MILLRACE_MONGODB_URI=uri, MILLRACE_DATABASE="fresh")
     assert first.returncode == 0, first.stderr
     assert "created jobs" in first.stdout
@@ -196,8 +200,7 @@ def test_the_database_is_installed_once(up: Up) -> None:
 
 
 def test_a_database_is_verified_and_repaired(up: Up) -> None:
-    known = json.loads((up.data / "mongod" / "mongod.json").read_text())
-    uri = f"mongodb://127.0.0.1:{known['port']}/?replicaSet=millrace"
+    uri = uri_of(up)
     configured = {"MILLRACE_MONGODB_URI": uri, "MILLRACE_DATABASE": "broken"}
     run("install", **configured)
     job = job_document("counting", name="a.txt", content=b"one two")
@@ -225,8 +228,7 @@ def test_a_database_is_verified_and_repaired(up: Up) -> None:
 
 
 def test_what_no_repair_can_mend_is_told_with_what_to_do(up: Up) -> None:
-    known = json.loads((up.data / "mongod" / "mongod.json").read_text())
-    uri = f"mongodb://127.0.0.1:{known['port']}/?replicaSet=millrace"
+    uri = uri_of(up)
     configured = {"MILLRACE_MONGODB_URI": uri, "MILLRACE_DATABASE": "gap"}
     run("install", **configured)
     with MongoClient[dict[str, Any]](uri) as client:
@@ -236,13 +238,15 @@ def test_what_no_repair_can_mend_is_told_with_what_to_do(up: Up) -> None:
     assert "start a worker" in " ".join(told.stdout.split())
 
 
-def test_a_database_that_cannot_be_verified_is_exit_code_2(tmp_path: Path, standalone: str) -> None:
+def test_a_database_that_cannot_be_verified_is_exit_code_2(up: Up, tmp_path: Path, standalone: str) -> None:
     check_refused(run("verify", "--data", str(tmp_path)), "no embedded MongoDB", code=2)
     nobody = f"mongodb://127.0.0.1:{free_port()}/?directConnection=true"
     unreachable = run("verify", "--repair", MILLRACE_MONGODB_URI=nobody, MILLRACE_TIMEOUT="1")
     check_refused(unreachable, "not available", code=2)
     check_refused(run("verify", MILLRACE_MONGODB_URI=standalone), "--replSet", code=2)
     check_refused(run("verify", MILLRACE_TIMEOUT="never"), "timeout", code=2)
+    elsewhere = {"MILLRACE_MONGODB_URI": uri_of(up), "MILLRACE_DATABASE": "elsewhere"}
+    check_refused(run("verify", **elsewhere), "elsewhere", "MILLRACE_DATABASE", code=2)
     damaged = tmp_path / "mongod" / "data"
     damaged.mkdir(parents=True)
     for name in ("WiredTiger", "WiredTiger.wt", "storage.bson"):
