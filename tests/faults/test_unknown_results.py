@@ -1,0 +1,250 @@
+"""The write happened, and the caller saw an error: dropped answers, write concern errors, late answers."""
+
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pymongo
+import pytest
+from anyio.from_thread import start_blocking_portal
+from pydantic import SecretStr
+
+from pipeline import Document, StageContext, stage
+from pipeline.client import Client
+from pipeline.embedded import Embedded, embedded_mongod
+from pipeline.errors import LeaseLost
+from pipeline.patience import until_available
+from pipeline.settings import StoreSettings, WorkerSettings
+from pipeline.stage import Stage
+from pipeline.store import Store
+from tests.dropping_proxy import Command, Drops, Wanted, dropping_proxy, seeded
+from tests.faults.conftest import LONG, installed, only_long
+from tests.records import claimed, committing, completion, violations
+from tests.support import Count, Text, pipeline_of, running, submit, until
+
+DATABASE = "unknown"
+TIMEOUT = 1.0
+"""Seconds that one operation may take, so that the driver's own retries don't hide what lasts longer."""
+SETTINGS = WorkerSettings(lease=timedelta(seconds=4), reconciliation=timedelta(seconds=2))
+SEEDS = range(50) if LONG else range(2)
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def obedient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """A mongod that can be told to fail commands."""
+    folder = tmp_path_factory.mktemp("obedient")
+    running = embedded_mongod(folder, parameters={"enableTestCommands": "1"})
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(running) as mongod:
+        yield mongod
+
+
+@pytest.fixture
+async def direct(obedient: Embedded) -> AsyncIterator[Store]:
+    """The test's own way to the database, without faults."""
+    settings = StoreSettings(mongodb_uri=SecretStr(obedient.uri), database=DATABASE)
+    async with installed(settings) as store:
+        yield store
+
+
+def impatient(uri: str) -> StoreSettings:
+    return StoreSettings(mongodb_uri=SecretStr(uri), database=DATABASE, timeout=timedelta(seconds=TIMEOUT))
+
+
+class Counted:
+    """A pipeline of its own name, that counts how often its stages run; its first one waits to be let on."""
+
+    def __init__(self) -> None:
+        self.ran: Counter[str] = Counter()
+        self.let_on = anyio.Event()
+        self.pipeline = pipeline_of(self._read(), self._count(), name=f"counted-{next(_numbers)}")
+
+    async def accepted(self, store: Store, key: str) -> str:
+        """Submit until it is known to be accepted; returns the job."""
+        name = self.pipeline.name
+
+        async def once() -> str:
+            return (await submit(Client(store), name, idempotency_key=f"{name}-{key}")).id
+
+        return await until_available(once, "a submission")
+
+    async def settled(self, direct: Store, jobs: list[str]) -> None:
+        """Check that everything had exactly one effect, and has it when it is submitted again."""
+        assert [await self.accepted(direct, str(number)) for number in range(len(jobs))] == jobs
+        states = {"pipeline": self.pipeline.name, "state": "succeeded"}
+        assert await direct.db["jobs"].count_documents(states) == len(jobs)
+        await direct.documents.sweep(timedelta(0))
+        assert await violations(direct) == {}
+
+    def _read(self) -> Stage:
+        @stage(name="read")
+        async def read(document: Document, context: StageContext) -> Text:
+            self.ran["read"] += 1
+            await self.let_on.wait()
+            return Text(text=(await document.read()).decode())
+
+        return read
+
+    def _count(self) -> Stage:
+        @stage(name="count")
+        async def count_words(text: Text, context: StageContext) -> Count:
+            self.ran["count"] += 1
+            return Count(words=len(text.text.split()))
+
+        return count_words
+
+
+def update(target: str, member: str, *, many: bool = False, transaction: bool = False) -> Wanted:
+    """Want updates of a collection that have this member in their filter or their change."""
+
+    def wanted(command: Command) -> bool:
+        statements = command.body.get("updates", [])
+        return (
+            (command.name, command.target) == ("update", target)
+            and ("autocommit" in command.body) == transaction
+            and any(each.get("multi", False) == many and member in str(each) for each in statements)
+        )
+
+    return wanted
+
+
+def command(name: str, target: str = "", member: str = "") -> Wanted:
+    """Want commands of this name, on this collection, that have this member somewhere."""
+    return lambda asked: (asked.name, asked.target) == (name, target) and member in str(asked.body)
+
+
+OPERATIONS = {
+    "intent": update("uploads", "started_at"),
+    "chunk": command("insert", "documents.chunks"),
+    "file": command("insert", "documents.files"),
+    "intent settled": command("delete", "uploads"),
+    "job": command("insert", "jobs"),
+    "registration": update("workers", "pid"),
+    "sign of life": update("workers", "alive_until"),
+    "gap opened": update("listeners", "opened_at"),
+    "gap closed": update("gaps", "closed_at"),
+    "position": update("listeners", "$lt"),
+    "claim": update("tasks", "claim_id", many=True),
+    "claim read back": command("find", "tasks", "lease.claim_id"),
+    "renewal": update("tasks", "lease.until"),
+    "hand-off": update("tasks", "commit", transaction=True),
+    "commit": command("commitTransaction"),
+    "deregistration": command("delete", "workers"),
+}
+WHILE_RUNNING = {"sign of life", "renewal"}
+NOT_RETRIED_BY_THE_DRIVER = {"claim", "hand-off", "commit"}
+
+
+async def reached(drops: Drops) -> None:
+    with anyio.fail_after(30):
+        await drops.first.wait()
+
+
+async def carried_out(direct: Store, store: Store, operation: str, drops: Drops) -> None:
+    """Submit, work and stop while the answers to one kind of operation are dropped, and again after that."""
+    counted = Counted()
+    async with running(store, counted.pipeline, SETTINGS):
+        jobs = [await counted.accepted(store, "0")]
+        if operation in WHILE_RUNNING:
+            await reached(drops)
+        counted.let_on.set()
+        assert (await until(direct, jobs[0])).state == "succeeded"
+        if operation != "deregistration":
+            await reached(drops)
+        jobs.append(await counted.accepted(store, "1"))
+        assert (await until(direct, jobs[1])).state == "succeeded"
+    assert drops.count
+    assert counted.ran == {"read": 2, "count": 2}
+    await counted.settled(direct, jobs)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_answers_are_dropped_for_longer_than_an_operation_may_take(
+    direct: Store, obedient: Embedded, operation: str
+) -> None:
+    async with dropping_proxy(obedient.port) as proxy, Store(impatient(proxy.uri)) as store:
+        proxy.drops = Drops(OPERATIONS[operation], seconds=1.2 * TIMEOUT)
+        await carried_out(direct, store, operation, proxy.drops)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [pytest.param(each, marks=[] if each in NOT_RETRIED_BY_THE_DRIVER else only_long) for each in OPERATIONS],
+)
+async def test_one_answer_is_dropped(direct: Store, obedient: Embedded, operation: str) -> None:
+    async with dropping_proxy(obedient.port) as proxy, Store(impatient(proxy.uri)) as store:
+        proxy.drops = Drops(OPERATIONS[operation], times=1)
+        await carried_out(direct, store, operation, proxy.drops)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_any_answer_may_be_dropped(direct: Store, obedient: Embedded, seed: int) -> None:
+    """One in ten, for some seconds, with two workers; everything has one effect."""
+    counted = Counted()
+    counted.let_on.set()
+    async with dropping_proxy(obedient.port) as proxy, Store(impatient(proxy.uri)) as store:
+        proxy.drops = Drops(seeded(seed, 0.1), seconds=4)
+        async with running(store, counted.pipeline, SETTINGS), running(store, counted.pipeline, SETTINGS):
+            jobs = [await counted.accepted(store, str(number)) for number in range(15)]
+            for job in jobs:
+                assert (await until(direct, job)).state == "succeeded"
+    assert proxy.drops.count
+    await counted.settled(direct, jobs)
+
+
+async def test_an_abort_whose_answer_is_dropped_leaves_nothing_locked(
+    direct: Store, obedient: Embedded
+) -> None:
+    async with dropping_proxy(obedient.port) as proxy, Store(impatient(proxy.uri)) as store:
+        proxy.drops = Drops(command("abortTransaction"), seconds=1.2 * TIMEOUT)
+        lost, kept = await claimed(direct, 2)
+        taken = {"$set": {"lease.claim_id": "another", "lease.fence": lost.lease.fence + 1}}
+        await direct.db["tasks"].update_one({"_id": lost.id}, taken)
+        async with committing(store) as commits:
+            changes = [await completion(direct, task) for task in (lost, kept)]
+            results = await until_available(lambda: commits.commit(changes), "a commit")
+        assert proxy.drops.count
+        assert [type(result) for result in results] == [LeaseLost, type(None)]
+        with pymongo.timeout(5):
+            await direct.db["tasks"].delete_many({"job": {"$in": [lost.job, kept.job]}})
+            await direct.db["jobs"].delete_many({"_id": {"$in": [lost.job, kept.job]}})
+            await direct.db["outputs"].delete_many({"job": {"$in": [lost.job, kept.job]}})
+
+
+JOBS, FAILED = 3, 4
+FAILURES: dict[str, Any] = {
+    # Done, and not known to be on a majority: the driver tries a 91 again, a 64 it does not.
+    "not confirmed": {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}},
+    "shutting down": {"writeConcernError": {"code": 91, "errmsg": "the server shuts down"}},
+    # Not done, as far as the server is concerned.
+    "closed": {"closeConnection": True},
+    "late": {"blockConnection": True, "blockTimeMS": int(1.5 * TIMEOUT * 1000)},
+    "interrupted": {"errorCode": 11601},
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_the_server_fails_what_it_is_asked(direct: Store, obedient: Embedded, failure: str) -> None:
+    """The first inserts, updates, deletes or commits after the worker's start."""
+    counted = Counted()
+    counted.let_on.set()
+    commands = ["insert", "update", "delete", "commitTransaction"]
+    data = {"failCommands": commands, "appName": "unlucky", **FAILURES[failure]}
+    admin = direct.db.client.admin
+    # A server that really shuts down tells its clients; this one they have to ask.
+    uri = f"{obedient.uri}&appName=unlucky&heartbeatFrequencyMS=500"
+    async with Store(impatient(uri)) as store:
+        async with running(store, counted.pipeline, SETTINGS):
+            await admin.command(
+                {"configureFailPoint": "failCommand", "mode": {"times": FAILED}, "data": data}
+            )
+            jobs = [await counted.accepted(store, str(number)) for number in range(JOBS)]
+            for job in jobs:
+                assert (await until(direct, job)).state == "succeeded"
+    told = await admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+    assert told["count"] >= FAILED
+    assert counted.ran == {"read": JOBS, "count": JOBS}
+    await counted.settled(direct, jobs)
