@@ -19,6 +19,19 @@ from tests.properties.model import JobModel, Model, Verdict
 from tests.properties.world import Doc, World
 
 
+def told(answer: Any) -> str:
+    """Return an answer in few words."""
+    if isinstance(answer, list):
+        return f"[{', '.join(told(each) for each in answer)}]"
+    if isinstance(answer, Task):
+        return f"{answer.id}, claim {answer.lease.fence}, attempt {answer.attempt}"
+    if isinstance(answer, Change):
+        return "done"
+    if isinstance(answer, dict):
+        return str(answer["_id"])
+    return type(answer).__name__ if isinstance(answer, MillraceError) else str(answer)
+
+
 class Action(Protocol):
     async def perform(self, world: World) -> Any:
         """Do it; returns what the engine answered."""
@@ -58,6 +71,9 @@ class Claim:
     stages: tuple[str, ...]
     limit: int
 
+    def __str__(self) -> str:
+        return f"{self.worker} claims {self.limit} of {' '.join(self.stages)}"
+
     async def perform(self, world: World) -> list[Task]:
         # Of a claimer that has lost no race yet: one that has takes what it gets, not the best.
         return await Tasks(world.store.db).claim(queues(self.stages), self.limit, self.worker, LEASE)
@@ -89,6 +105,9 @@ class Claim:
 class Renew:
     tasks: Sequence[Task]
 
+    def __str__(self) -> str:
+        return f"renew {', '.join(f'{task.id} of claim {task.lease.fence}' for task in self.tasks)}"
+
     async def perform(self, world: World) -> set[str]:
         return set(await world.store.tasks.renew([(task.id, task.lease, None) for task in self.tasks], LEASE))
 
@@ -102,6 +121,9 @@ class Commit:
 
     entries: Sequence[Entry]
     by: int
+
+    def __str__(self) -> str:
+        return f"worker {self.by} commits: {', '.join(str(each) for each in self.entries)}"
 
     async def perform(self, world: World) -> list[MillraceError | None]:
         changes = [await each.prepared(world) for each in self.entries]
@@ -118,6 +140,9 @@ class Rescue:
 
     seen: Doc
     by: int
+
+    def __str__(self) -> str:
+        return f"worker {self.by} rescues {self.seen['_id']} of claim {self.seen['lease']['fence']}"
 
     async def perform(self, world: World) -> bool:
         return await rescue(world.commits[self.by], self.seen, "is gone", expired=True)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from hypothesis.stateful import RuleBasedStateMachine
 
 from pipeline.model import Task
-from tests.properties.actions import Action, Claim, Commit, Race, Submit
+from tests.properties.actions import Action, Claim, Commit, Race, Submit, told
 from tests.properties.chain import STAGES
 from tests.properties.changes import Entry
 from tests.properties.model import ENDED, Model
@@ -52,7 +52,7 @@ class Bench(RuleBasedStateMachine):
         """Do it, and compare; returns the engine's answer."""
         with self._checking():
             answer = self.world.run(lambda: action.perform(self.world))
-            self._told.append(f"{action} -> {answer}")
+            self._told.append(f"{action} -> {told(answer)}")
             action.check(self.model, answer)
             self._remember(action, answer)
             self._look()
@@ -63,7 +63,10 @@ class Bench(RuleBasedStateMachine):
         race = Race(first, second)
         with self._checking():
             answers = self.world.run(lambda: race.perform(self.world))
-            self._told.append(f"{first} -> {answers[0]}, beside {second} -> {answers[1]}")
+            self._told += [
+                f"{action} -> {told(answer)} ({place} of two at once)"
+                for action, answer, place in zip((first, second), answers, ("first", "second"), strict=True)
+            ]
             self._possible = race.outcomes(self.model, answers)
             assert self._possible, "no order of the two explains their answers"
             for answer, action in zip(answers, (first, second), strict=True):
@@ -144,7 +147,10 @@ class Bench(RuleBasedStateMachine):
         try:
             yield
         except AssertionError as error:
-            error.add_note("What had happened:\n  " + "\n  ".join(self._told))
+            story = "\n  ".join(["What had happened:", *self._told])
+            for number, job in enumerate(self.jobs, 1):
+                story = story.replace(job["_id"], f"job{number}")
+            error.add_note(story)
             raise
         self._sound = True
 

@@ -27,6 +27,11 @@ class Entry:
     """A claimed task; for `admit` a job."""
     change: Change | None = None
 
+    def __str__(self) -> str:
+        if isinstance(self.subject, Task):
+            return f"{self.move} {self.subject.id} of claim {self.subject.lease.fence}"
+        return f"{self.move} {self.subject['_id']}"
+
     async def prepared(self, world: World) -> Change:
         if self.change is None:
             if isinstance(self.subject, Task):

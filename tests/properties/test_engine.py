@@ -37,6 +37,7 @@ def test_every_program_keeps_the_promises(world: World) -> None:
             deadline=None,
             database=None,
             print_blob=LONG,
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
             phases=[Phase.generate, Phase.shrink],
         ),
