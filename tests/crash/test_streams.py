@@ -19,6 +19,7 @@ from pipeline.store.changes import cluster_time
 from pipeline.submission import job_document
 from tests.crash.chain import STAGES
 from tests.crash.dying import WORKER, at_every_stage, begin, dies_at, finish, sound, trip, worker
+from tests.cursors import kill_change_streams
 from tests.oplog import position, roll_over, short_history, write_some
 from tests.records import violations
 from tests.support import COUNTING, running, submit, until
@@ -45,10 +46,7 @@ async def drop_the_database(store: Store) -> None:
 
 
 async def kill_the_cursors(store: Store) -> None:
-    admin = store.db.client.admin
-    everything: dict[str, Any] = {"$currentOp": {"idleCursors": True, "allUsers": True}}
-    async for each in await admin.aggregate([everything, {"$match": {"cursor.tailable": True}}]):
-        await store.db.command("killCursors", "$cmd.aggregate", cursors=[each["cursor"]["cursorId"]])
+    assert await kill_change_streams(store.db) >= 1
 
 
 async def close_the_connections(store: Store) -> None:
