@@ -73,7 +73,11 @@ class Member:
         self._signal(signal.SIGCONT)
 
     async def run(self, command: Doc) -> Doc:
-        """Run an administrative command on this very member."""
+        """Run an administrative command on this very member.
+
+        Raises:
+            AutoReconnect: it doesn't answer.
+        """
         return await self._direct.admin.command(command)
 
     async def is_primary(self) -> bool:

@@ -96,7 +96,7 @@ async def start(members: list[Member]) -> None:
     ("lose", "bring_back", "primary_too"),
     [
         pytest.param(pause, resume, False, id="secondaries paused"),
-        pytest.param(kill, start, True, id="primary killed"),
+        pytest.param(kill, start, True, id="primary killed", marks=only_long),
         pytest.param(pause, resume, True, id="primary paused", marks=only_long),
         pytest.param(kill, start, False, id="secondaries killed", marks=only_long),
     ],
