@@ -98,9 +98,13 @@ class Engine(Bench):
     def release(self, by: int) -> None:
         self.step(Release(WORKERS[by]))
 
-    @rule(by=workers, which=numbers)
-    def expire(self, by: int, which: int) -> None:
-        self.step(Expire(*self.late_job(which), by))
+    @rule(by=workers, which=numbers, late=rarely)
+    def expire(self, by: int, which: int, late: bool) -> None:
+        """End a job that was seen to be overdue; with `late` its work went on after that."""
+        seen = self.late_job(which)
+        if late:
+            self.work((by + 1) % len(WORKERS))
+        self.step(Expire(*seen, by))
 
     @rule(one=st.tuples(racers, numbers), other=st.tuples(racers, numbers))
     def run_beside(self, one: tuple[Racer, int], other: tuple[Racer, int]) -> None:

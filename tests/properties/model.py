@@ -176,9 +176,10 @@ class Model:
     def expire(self, job: str, task: str | None, change: str) -> Verdict:
         """End a job that is overdue, and its open task, of which whoever asks may have an old notion."""
         found = self.jobs[job]
-        if found.state in ENDED or found.deadline is None or found.deadline > self.now:
+        expected = "submitted" if task is None else "running"
+        if found.state != expected or found.deadline is None or found.deadline > self.now:
             return LeaseLost
-        if task not in [each.id for each in self.of_job(job) if each.open] and (task or self.of_job(job)):
+        if task is not None and not self.tasks[task].open:
             return StateConflict
         found.stamp = change
         for each in self.of_job(job):

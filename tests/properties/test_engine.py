@@ -11,7 +11,7 @@ from tests.properties.machine import Engine
 from tests.properties.world import World, opened_world
 
 LONG = os.environ.get("MILLRACE_TEST_LONG") == "1"
-EXAMPLES = int(os.environ.get("MILLRACE_TEST_EXAMPLES", "5000" if LONG else "40"))
+EXAMPLES = int(os.environ.get("MILLRACE_TEST_EXAMPLES", "5000" if LONG else "30"))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_every_program_keeps_the_promises(world: World) -> None:
         InThisWorld,
         settings=settings(
             max_examples=EXAMPLES,
-            stateful_step_count=60 if LONG else 40,
+            stateful_step_count=60 if LONG else 30,
             derandomize=not LONG,
             deadline=None,
             database=None,
