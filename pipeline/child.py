@@ -1,4 +1,4 @@
-"""What runs inside a child process: `python child.py`, with a socket to its parent as standard input.
+"""What runs inside a child process: `python child.py`, with pipes to its parent as stdin and stdout.
 
 The file is run by its path. It knows nothing of Millrace before its parent, in the first message, has
 said where Python imports from. Calls come pickled, as the parent is trusted. Answers go back as JSON:
@@ -11,11 +11,10 @@ import pickle
 import resource
 import runpy
 import signal
-import socket
 import struct
 import sys
 from dataclasses import asdict, dataclass
-from io import BufferedReader, BytesIO
+from io import BufferedReader, BufferedWriter, BytesIO
 from itertools import count
 from types import ModuleType
 from typing import Any
@@ -56,24 +55,24 @@ class Setup:
 
 
 def main() -> None:
-    """Do calls until the parent closes the socket."""
-    with _take_channel() as channel, channel.makefile("rb") as messages:
+    """Do calls until the parent closes the pipe."""
+    with os.fdopen(os.dup(0), "rb") as messages, os.fdopen(os.dup(1), "wb") as answers:
+        _leave_standard_streams()
         first = _read(messages)
         if first is None:
             return
         setup = Setup(**json.loads(first))
         sys.path[:] = setup.path
         _confine(setup)
-        _serve(channel, messages, setup)
+        _serve(messages, answers, setup)
 
 
-def _take_channel() -> socket.socket:
-    """Keep the socket for ourselves: code that reads stdin meets its end, what it prints goes to stderr."""
-    channel = socket.socket(fileno=os.dup(0))
+def _leave_standard_streams() -> None:
+    """Code that reads standard input meets its end; what it prints goes to standard error."""
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    return channel
+    os.dup2(2, 1)
 
 
 def _confine(setup: Setup) -> None:
@@ -85,17 +84,19 @@ def _confine(setup: Setup) -> None:
     # No SIG_IGN, which would be inherited by what is started here.
     signal.signal(signal.SIGTERM, lambda *_: None)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (setup.memory, setup.memory))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    memory = setup.memory if most == resource.RLIM_INFINITY else min(setup.memory, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
 
-def _serve(channel: socket.socket, messages: BufferedReader, setup: Setup) -> None:
+def _serve(messages: BufferedReader, answers: BufferedWriter, setup: Setup) -> None:
     for number in count(1):
         message = _read(messages)
         if message is None:
             return
         is_error, body = _answer(_Call(message, setup))
-        channel.sendall(ANSWER.pack(number, is_error, len(body)))
-        channel.sendall(body)
+        answers.write(ANSWER.pack(number, is_error, len(body)) + body)
+        answers.flush()
 
 
 def _read(messages: BufferedReader) -> bytes | None:

@@ -5,7 +5,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 
 from pipeline import child
 from pipeline.errors import ChildProcessDied, DefinitionError, InvalidAnswer
+from pipeline.pipes import Pipes
 
 _log = logging.getLogger("millrace.child")
 
@@ -27,11 +27,8 @@ MAX_ANSWER = 64 * 1024**2
 MAX_CALLS = 1_000
 """Calls after which a child is replaced: libraries in C leak."""
 
-_BUFFER = 1024**2
-"""Bytes that the kernel is asked to hold between parent and child."""
-
 _CLOSED = 5.0
-"""Seconds in which a child ends that has closed its socket: it does when it dies."""
+"""Seconds in which a child ends that has closed its pipe: it does when it dies."""
 
 _SECRET = re.compile(
     r"(^|_)(AUTH|COOKIES?|CREDENTIALS?|DSN|HEADERS|KEYS?|PAT|URI)(_|$)|PASSPHRASE|PASSW|SECRET|TOKEN", re.I
@@ -57,18 +54,15 @@ class ChildProcess:
                 'in a script, call it below `if __name__ == "__main__":`'
             )
         self._memory = memory
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            for end in (self._socket, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", str(Path(child.__file__))],
-                stdin=theirs.fileno(),
-                stdout=2,  # what the stage's code prints
-                env=without_secrets(os.environ),
-                start_new_session=True,
-            )
-        self._socket.setblocking(False)
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-P", str(Path(child.__file__))],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=without_secrets(os.environ),
+            start_new_session=True,
+        )
+        self._pipes = Pipes(self._process)
         self._unsent = _framed(child.Setup.by_this_process(memory).encoded())
         self._calls = 0
         self._sound = True
@@ -93,10 +87,10 @@ class ChildProcess:
             and self._held() <= self._memory / 2
         )
 
-    async def call(self, message: bytes, timeout: timedelta | None) -> tuple[bool, bytes]:
+    async def call(self, message: bytes, timeout: timedelta | None) -> tuple[bool, bytearray]:
         """Send a call and return whether the answer is an error, and its JSON.
 
-        However else this ends, the child is gone with everything that it had started.
+        However else this ends, the child is not reusable, and is to be ended.
 
         Raises:
             ChildProcessDied: it ended, or took longer than `timeout`; the message says how.
@@ -111,13 +105,10 @@ class ChildProcess:
                 self._sound = True
                 return is_error, answer
             how = self._death() if self._ended.is_set() else f"took longer than {seconds:g} s"
-        except (EOFError, ConnectionError):
+        except (EOFError, BrokenPipeError):
             with anyio.move_on_after(_CLOSED):
                 await self._ended.wait()
-            how = self._death() if self._ended.is_set() else "closed its socket"
-        finally:
-            if not self._sound:
-                await self.end()
+            how = self._death() if self._ended.is_set() else "closed its pipe"
         raise ChildProcessDied(how)
 
     async def end(self) -> None:
@@ -126,7 +117,7 @@ class ChildProcess:
         self.kill()
         with CancelScope(shield=True):
             await self._ended.wait()
-        self._socket.close()
+        self._pipes.close()
 
     def kill(self) -> None:
         """Kill its process group."""
@@ -136,10 +127,10 @@ class ChildProcess:
             except ProcessLookupError:
                 _log.debug("child process %d has ended already", self._process.pid)
 
-    async def _exchange(self, message: bytes) -> tuple[bool, bytes]:
-        await self._send(self._unsent + _framed(message))
+    async def _exchange(self, message: bytes) -> tuple[bool, bytearray]:
+        await self._pipes.send(self._unsent + _framed(message))
         self._unsent = b""
-        number, is_error, length = child.ANSWER.unpack(await self._receive(child.ANSWER.size))
+        number, is_error, length = child.ANSWER.unpack(await self._pipes.receive(child.ANSWER.size))
         if number != self._calls or is_error > 1:
             raise InvalidAnswer("a child process wrote something that is no answer to its call")
         if length > MAX_ANSWER:
@@ -147,36 +138,14 @@ class ChildProcess:
                 f"a child process answered with {length:,} bytes, and at most {MAX_ANSWER:,} are taken: "
                 "return parts, or the path of a file"
             )
-        return bool(is_error), await self._receive(length)
-
-    async def _send(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[self._socket.send(rest) :]
-            except BlockingIOError:
-                await anyio.wait_writable(self._socket)
-
-    async def _receive(self, length: int) -> bytes:
-        received = bytearray(length)
-        rest = memoryview(received)
-        while rest:
-            try:
-                size = self._socket.recv_into(rest)
-            except BlockingIOError:
-                await anyio.wait_readable(self._socket)
-                continue
-            if not size:
-                raise EOFError
-            rest = rest[size:]
-        return bytes(received)
+        return bool(is_error), await self._pipes.receive(length)
 
     def _held(self) -> int:
         """Return the bytes that count against its limit, 0 where the system doesn't tell."""
         if sys.platform != "linux":
             return 0
-        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[5]
-        return int(pages) * resource.getpagesize()
+        with open(f"/proc/{self._process.pid}/statm", "rb", buffering=0) as status:
+            return int(status.read().split()[5]) * resource.getpagesize()
 
     def _death(self) -> str:
         status = self._process.returncode

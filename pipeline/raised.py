@@ -56,7 +56,7 @@ class Raised(BaseModel):
         )
 
     @classmethod
-    def of(cls, answer: bytes) -> Self:
+    def of(cls, answer: bytearray) -> Self:
         """Return the error that an answer describes.
 
         Raises:
