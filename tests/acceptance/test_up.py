@@ -108,16 +108,18 @@ def test_every_promise_is_verified_while_it_runs_and_after(tmp_path: Path) -> No
     with running_up(tmp_path, *COUNTING) as up:
         assert list(watch(up, submit(up)["id"]))[-1][1]["state"] == "succeeded"
         check_verified(tmp_path)
-    check_verified(tmp_path)
+        check_verified(tmp_path, "--repair")
+    check_verified(tmp_path, "--repair")
 
 
-def check_verified(data: Path) -> None:
-    told = run("verify", "--data", str(data), "--json")
+def check_verified(data: Path, *words: str) -> None:
+    told = run("verify", "--data", str(data), "--json", *words)
     assert told.returncode == 0, told.stderr
     verification = json.loads(told.stdout)
     assert set(verification) == {"findings", "repairs"}
     assert sum(finding["checked"] for finding in verification["findings"]) > 0
     assert {finding["violations"] for finding in verification["findings"]} == {0}
+    assert verification["repairs"] == []
 
 
 def test_a_folder_without_data_cannot_be_verified(tmp_path: Path) -> None:

@@ -328,6 +328,13 @@ async def a_document_with_a_short_chunk(store: Store, job: str) -> None:
 
 
 @breaks("I7")
+async def a_document_with_a_chunk_out_of_place(store: Store, job: str) -> None:
+    found = await store.db["jobs"].find_one({"_id": job}) or {}
+    chunk = {"files_id": found["document"]["file_id"]}
+    await store.db["documents.chunks"].update_one(chunk, {"$set": {"n": 1}})
+
+
+@breaks("I7")
 async def a_large_output_that_is_gone(store: Store, job: str) -> None:
     [task] = await claimed(store)
     async with committing(store) as commits:
