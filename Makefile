@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+MINUTES ?= 10
 
-.PHONY: demo test check examples clean
+.PHONY: demo test check chaos examples clean
 
 demo: .venv/demo-ready
 	$(BIN)/millrace demo $(ARGS)
@@ -17,6 +18,10 @@ check: .venv/dev-ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Random kills every 5 to 40 s over some documents in a second; ARGS="--seed 7" repeats an earlier run.
+chaos: .venv/dev-ready
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(ARGS)
 
 examples: .venv/dev-ready
 	$(BIN)/python -m examples.draw
