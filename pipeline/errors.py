@@ -48,14 +48,6 @@ class TemporaryError(StageError):
         super().__init__(message)
         self.retry_after = retry_after
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Keep `retry_after` when the error crosses from a child process."""
-        return _rebuild_temporary, (str(self), self.retry_after)
-
-
-def _rebuild_temporary(message: str, retry_after: timedelta | None) -> TemporaryError:
-    return TemporaryError(message, retry_after=retry_after)
-
 
 class Snooze(StageError):
     """The stage can't go on just now, through no fault of its document: it is called again in `delay`.
@@ -67,10 +59,6 @@ class Snooze(StageError):
     def __init__(self, delay: timedelta, message: str | None = None) -> None:
         super().__init__(message)
         self.delay = delay
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Keep `delay` when the error crosses from a child process."""
-        return Snooze, (self.delay, str(self))
 
 
 class PermanentError(StageError):
