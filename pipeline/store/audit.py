@@ -7,7 +7,7 @@ from datetime import timedelta
 from pydantic import BaseModel
 from pymongo.asynchronous.database import AsyncDatabase
 
-from pipeline.store import file_promises, promises
+from pipeline.store import file_promises, output_promises, promises
 from pipeline.store.driver import Client, Doc, translated
 from pipeline.store.input_promises import inputs_are_what_they_say
 from pipeline.store.scan import Check, Snapshot, snapshot
@@ -89,7 +89,7 @@ def all_promises(grace: timedelta) -> list[Promise]:
         Promise(
             "I2",
             "one output for every succeeded task",
-            [promises.successes_have_outputs(), promises.outputs_have_tasks()],
+            [output_promises.successes_have_outputs(), output_promises.outputs_have_tasks()],
             "somebody removed what belongs together: run the job again from that stage, or submit it again",
         ),
         Promise(
@@ -101,7 +101,7 @@ def all_promises(grace: timedelta) -> list[Promise]:
         Promise(
             "I4",
             "no write by a holder after a later claim",
-            [promises.outputs_have_the_last_fence(), promises.checkpoints_have_a_fence()],
+            [output_promises.outputs_have_the_last_fence(), promises.checkpoints_have_a_fence()],
             "don't trust this output: run the job again from that stage, and report it as a bug",
         ),
         Promise(

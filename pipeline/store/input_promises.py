@@ -3,12 +3,11 @@
 Compared here and not on the server, which would have to carry whole outputs through its lookups.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
 
 from pipeline.model import task_id
 from pipeline.store.driver import Doc
-from pipeline.store.scan import Check, Page, Snapshot, walk
+from pipeline.store.scan import Check, Page, Snapshot, by_id, walk
 
 _TASK = {"$project": {"job": 1, "stage": 1, "inputs": 1, "input": 1}}
 
@@ -19,11 +18,9 @@ def inputs_are_what_they_say() -> Check:
     async def pages(database: Snapshot) -> AsyncIterator[Page]:
         async for page, checked in walk(database, "tasks"):
             tasks = [row async for row in database.rows("tasks", [*page, _TASK])]
-            jobs = await _by_id(
-                database, "jobs", {task["job"] for task in tasks}, "stages", "document.sha256"
-            )
+            jobs = await by_id(database, "jobs", {task["job"] for task in tasks}, "stages", "document.sha256")
             wanted = {key for task in tasks for key in (task["_id"], *_named(task))}
-            outputs = await _by_id(database, "outputs", wanted, "sha256", "input_sha256")
+            outputs = await by_id(database, "outputs", wanted, "sha256", "input_sha256")
             yield Page(
                 checked,
                 [
@@ -55,8 +52,3 @@ def _holds(task: Doc, job: Doc, outputs: Mapping[str, Doc]) -> bool:
 
 def _named(task: Doc) -> set[str]:
     return {task_id(task["job"], stage, revision) for stage, revision in task["inputs"].items()}
-
-
-async def _by_id(database: Snapshot, collection: str, ids: Iterable[Any], *fields: str) -> dict[str, Doc]:
-    stages: list[Doc] = [{"$match": {"_id": {"$in": list(ids)}}}, {"$project": dict.fromkeys(fields, 1)}]
-    return {row["_id"]: row async for row in database.rows(collection, stages)}

@@ -62,25 +62,6 @@ def jobs_have_work() -> Check:
     )
 
 
-def successes_have_outputs() -> Check:
-    """Leave tasks over that have succeeded without an output, or have one without having succeeded."""
-    succeeded = {"$eq": ["$state", "succeeded"]}
-    return scan(
-        "tasks",
-        [
-            {"$project": {"state": 1}},
-            join("outputs", "_id", "_id", "output"),
-            {"$match": {"$expr": {"$ne": [succeeded, {"$ne": ["$output", []]}]}}},
-        ],
-    )
-
-
-def outputs_have_tasks() -> Check:
-    """Leave outputs over whose task is not there."""
-    only_id = {"$project": {"_id": 1}}
-    return scan("outputs", [only_id, join("tasks", "_id", "_id", "task"), {"$match": {"task": []}}])
-
-
 def tasks_have_successors() -> Check:
     """Leave tasks over without the successor that is due, with one that is not, or without a job."""
     due = {"$and": [{"$eq": ["$state", "succeeded"]}, {"$ne": ["$next", None]}]}
@@ -100,19 +81,6 @@ def tasks_have_successors() -> Check:
             {"$set": {"next": {"$arrayElemAt": ["$names", {"$add": ["$position", 1]}]}}},
             {"$set": {"next": {"$ifNull": ["$next", None]}}},
             {"$match": {"$expr": {"$or": wrong}}},
-        ],
-    )
-
-
-def outputs_have_the_last_fence() -> Check:
-    """Leave outputs over that were not written under the last lease that their task ever had."""
-    return scan(
-        "outputs",
-        [
-            {"$project": {"fence": 1}},
-            join("tasks", "_id", "_id", "task"),
-            {"$match": {"task": {"$ne": []}}},
-            {"$match": {"$expr": {"$ne": ["$fence", {"$first": "$task.lease.fence"}]}}},
         ],
     )
 

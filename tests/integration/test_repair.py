@@ -13,13 +13,14 @@ from pipeline import Document, RetryPolicy, StageContext, stage, transitions
 from pipeline.client import Client
 from pipeline.errors import LeaseLost
 from pipeline.settings import StoreSettings
+from pipeline.stage import Stage
 from pipeline.store import Store
 from pipeline.store.changes import STATES
 from pipeline.store.job_repair import Remedy, decide, read_case
 from pipeline.store.repair import Repair
 from pipeline.store.scan import snapshot
 from tests.records import AT_ONCE, MINUTE, admitted, claimed, committing, completion, stored, violations
-from tests.support import COUNTING, Count, Text, pieces, pipeline_of, read, running, submit, until
+from tests.support import COUNTING, Count, Text, count, pieces, pipeline_of, read, running, submit, until
 
 Plant = Callable[[Store, str], Awaitable[Any]]
 MENDED: list[tuple[str, int, str, Plant]] = []
@@ -321,31 +322,34 @@ async def register_worker(store: Store, name: str, *, alive_for: timedelta) -> N
     )
 
 
-async def test_a_successor_is_as_its_pipeline_says(store: Store) -> None:
+@stage(name="measure", retry=RetryPolicy(max_attempts=7))
+async def measure(document: Document, context: StageContext) -> Count:
+    first = await context.output(Text)
+    return Count(words=len(first.text) + document.size)
+
+
+@pytest.mark.parametrize(("last", "attempts", "words"), [(measure, 7, 26), (count, 3, 3)])
+async def test_a_successor_is_as_its_pipeline_says(
+    store: Store, last: Stage, attempts: int, words: int
+) -> None:
     """It works on the document when its stage takes that, and has its stage's attempts."""
-
-    @stage(name="measure", retry=RetryPolicy(max_attempts=7))
-    async def measure(document: Document, context: StageContext) -> Count:
-        first = await context.output(Text)
-        return Count(words=len(first.text) + document.size)
-
-    measuring = pipeline_of(read, measure)
-    async with running(store, measuring):
+    hosted = pipeline_of(read, last)
+    async with running(store, hosted):
         job = (await submit(Client(store), "test")).id
         await until(store, job)
-        whole = await stored(store, f"{job}:measure:1")
+    successor = f"{job}:{last.name}:1"
+    whole = await stored(store, successor)
     await set_job(store, job, state="running")
-    await remove(store, "tasks", f"{job}:measure:1")
-    await remove(store, "outputs", f"{job}:measure:1")
+    await remove(store, "tasks", successor)
+    await remove(store, "outputs", successor)
     assert [each.violations for each in (await store.repair(AT_ONCE)).findings] == [0] * 9
-    mended = await stored(store, f"{job}:measure:1")
-    differ = {name for name in whole if mended.get(name) != whole[name]}
-    assert whole["max_attempts"] == 7
+    mended = await stored(store, successor)
     ran = {"state", "attempt", "lease", "run_at", "created_at", "started_at", "finished_at", "commit"}
-    assert differ <= ran
-    async with running(store, measuring):
+    assert {name for name in whole if mended.get(name) != whole[name]} <= ran
+    assert mended["max_attempts"] == attempts
+    async with running(store, hosted):
         assert (await until(store, job)).state == "succeeded"
-    assert await Client(store).output(job, "measure") == {"words": 26}
+    assert await Client(store).output(job, last.name) == {"words": words}
 
 
 async def test_a_remedy_that_comes_too_late_changes_nothing(store: Store) -> None:
