@@ -11,6 +11,7 @@ import httpx
 import pytest
 from bson.timestamp import Timestamp
 from pydantic import SecretStr
+from pymongo.asynchronous.change_stream import AsyncChangeStream
 
 from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.store import Store
@@ -105,28 +106,30 @@ async def test_an_hour_old_position_is_replayed_and_nothing_happens_twice(
     latest, began = await position(store), await store.changes.now()
     assert latest > old
     await store.db["listeners"].update_one({"_id": ROLE}, {"$set": {"token": old, "resumed": None}})
-    async with AsyncExitStack() as stack:
+    async with await store.db["listeners"].watch() as changes, AsyncExitStack() as stack:
         for _ in range(LISTENERS):
             await stack.enter_async_context(running(store, COUNTING, NO_RENEWALS))
-        resumed = await replayed(store, latest)
-    assert resumed["events"] >= 40 * 8  # of a job: inserted, admitted, ended; of both tasks: ready, running …
-    assert timedelta(seconds=resumed["token_age"]) >= timedelta(hours=2)
+        events, age = await replayed(changes, latest)
+    assert events >= 40 * 8  # of a job: inserted, admitted, ended; of both tasks: ready, running, ended
+    assert age >= timedelta(hours=2)
     assert await written(store, began) == {}
     assert await violations(store) == {}
 
 
-async def replayed(store: Store, latest: str) -> Doc:
-    """Wait until the role is where it was, every event's effect seen; returns what the longest resume was."""
-    longest: Doc = {"events": 0}
+async def replayed(changes: AsyncChangeStream[Doc], latest: str) -> tuple[int, timedelta]:
+    """Wait until the role is where it was, every event's effect seen.
+
+    Returns how many events one listener replayed at most, and how old the position was.
+    """
+    events, age, token = 0, 0.0, ""
     with anyio.fail_after(60):
-        async with await store.db["listeners"].watch() as changes:
-            while True:
-                found = await store.db["listeners"].find_one({"_id": ROLE}) or {}
-                longest = max(longest, found.get("resumed") or longest, key=lambda each: each["events"])
-                if longest["events"] and found["token"] >= latest:
-                    return longest
-                await changes.try_next()
-    raise AssertionError("not reached")
+        while token < latest or not events:
+            fields = (await changes.next()).get("updateDescription", {}).get("updatedFields", {})
+            token = max(token, fields.get("token", ""))
+            resumed = fields.get("resumed") or {}
+            events = max(events, resumed.get("events", fields.get("resumed.events", 0)))
+            age = max(age, resumed.get("token_age", fields.get("resumed.token_age", 0.0)))
+    return events, timedelta(seconds=age)
 
 
 OTHER = pipeline_of(read, name="other")
