@@ -303,6 +303,15 @@ async def test_young_bytes_uploads_and_workers_stay(store: Store) -> None:
     assert await store.db["workers"].count_documents({}) == 1
 
 
+async def test_a_young_file_with_too_few_bytes_stays(store: Store) -> None:
+    await AsyncGridFSBucket(store.db, "documents").upload_from_stream("a.txt", b"one two three")
+    await bytes_that_are_cut_short(store, "")
+    before = await dump(store)
+    [repair] = (await store.repair()).repairs
+    assert (repair.promise, repair.repaired, repair.left) == ("I7", 0, 1)
+    assert await dump(store) == before
+
+
 async def test_abandoned_uploads_and_dead_workers_are_cleared_away(store: Store) -> None:
     await Client(store).upload(pieces(b"never submitted"), "a.txt")
     await register_worker(store, "dead", alive_for=timedelta(hours=-2))
