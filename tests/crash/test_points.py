@@ -1,6 +1,7 @@
 """Every named crash point, at every stage: a worker is killed there, another one finishes."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -9,10 +10,21 @@ import pytest
 from pipeline.client import Client
 from pipeline.crashpoints import POINTS, VARIABLE
 from pipeline.rescuer import release_worker
-from pipeline.settings import StoreSettings
+from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.store import Store
-from tests.crash.chain import HOLD, PARTS, STAGES, Trace
-from tests.crash.dying import WORKER, Trip, at_every_stage, dies_at, finish, finishing, sound, trip
+from tests.crash.chain import GATE, HOLD, PARTS, STAGES, Trace
+from tests.crash.dying import (
+    WORKER,
+    Trip,
+    at_every_stage,
+    begin,
+    dies_at,
+    finish,
+    finishing,
+    sound,
+    trip,
+    worker,
+)
 from tests.support import until, worker_process
 
 COMPLETION = len(PARTS) + 1
@@ -110,6 +122,26 @@ async def test_a_worker_is_killed_outside_its_stages(
         attempts = await journey.expected()
         await release_worker(journey.store, "first")
         await finish(journey, attempts)
+
+
+@pytest.mark.parametrize("point", ["admit.seen", "token.due", "token.saved"])
+async def test_a_worker_is_killed_that_was_told_of_a_job(
+    store_settings: StoreSettings, tmp_path: Path, point: str
+) -> None:
+    """By its stream: only the position from which the next worker resumes can tell of the job again."""
+    async with trip(store_settings, "told", tmp_path) as earlier:
+        variables = {VARIABLE: f"{point}:2", HOLD: "scan", GATE: str(tmp_path / "gate")}
+        async with worker(earlier.settings, "first", **variables) as process:
+            await earlier.trace.waits("scan")
+            journey = await begin(earlier.store, tmp_path / "trace-told")
+            with anyio.fail_after(30):
+                assert await process.wait() == -9
+        expected = [await each.expected() for each in (earlier, journey)]
+        await release_worker(earlier.store, "first")
+        async with finishing(earlier.store, WorkerSettings(processes=1, reconciliation=timedelta(hours=1))):
+            for each, attempts in zip((earlier, journey), expected, strict=True):
+                await each.check(await until(each.store, each.job), attempts)
+        await sound(earlier.store)
 
 
 @pytest.mark.parametrize("point", WHILE_IT_STOPS)
