@@ -15,8 +15,8 @@ from tests.replica_set import replica_set
 
 DISK = "600m"
 """Half of it is mongod's journal before anything is stored."""
-DOCUMENT = 200_000
-"""Bytes: some hundred of them fill what was left in files that mongod has allocated already."""
+DOCUMENT = 1_000_000
+"""Bytes: a few of them fill what was left in files that mongod has allocated already."""
 
 
 @pytest.fixture

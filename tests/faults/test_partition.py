@@ -10,7 +10,7 @@ from tests.records import violations
 from tests.replica_set import ReplicaSet
 from tests.support import submit, until
 
-LEASE = "3"
+LEASE, TIMEOUT = "3", "5"
 
 
 async def test_a_worker_in_the_minority_loses_its_lease_and_goes_on_after_the_partition(
@@ -20,13 +20,17 @@ async def test_a_worker_in_the_minority_loses_its_lease_and_goes_on_after_the_pa
     majority = networked.others(minority)
     here = tuple(minority.inside)
     async with gate(tmp_path) as shut, installed(settings_of(networked)) as store:
-        async with shut.worker(store.settings, "minority", inside=here, MILLRACE_WORKER_LEASE=LEASE) as cut:
+        async with shut.worker(
+            store.settings, "minority", inside=here, MILLRACE_WORKER_LEASE=LEASE, MILLRACE_TIMEOUT=TIMEOUT
+        ) as cut:
             held = await shut.held(store, 2)
             before = (await submit(Client(store), "pages", b"acknowledged, not claimed")).id
             shut.remove()
             await networked.partition([minority])
             await networked.primary(majority)
-            async with shut.worker(store.settings, "majority", MILLRACE_WORKER_LEASE=LEASE) as other:
+            async with shut.worker(
+                store.settings, "majority", MILLRACE_WORKER_LEASE=LEASE, MILLRACE_TIMEOUT=TIMEOUT
+            ) as other:
                 during = (await submit(Client(store), "pages", b"acknowledged meanwhile")).id
                 rescued = [await until(store, each) for each in held]
                 untouched = [await until(store, each) for each in (before, during)]

@@ -1,8 +1,7 @@
 """The write happened, and the caller saw an error: dropped answers, write concern errors, late answers."""
 
-import itertools
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,25 +11,23 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from pydantic import SecretStr
 
-from pipeline import Document, StageContext, stage
-from pipeline.client import Client
 from pipeline.embedded import Embedded, embedded_mongod
 from pipeline.errors import LeaseLost
 from pipeline.patience import until_available
 from pipeline.settings import StoreSettings, WorkerSettings
-from pipeline.stage import Stage
 from pipeline.store import Store
-from tests.dropping_proxy import Command, Drops, Wanted, dropping_proxy, seeded
+from tests.dropping_proxy import Drops, dropping_proxy, seeded
 from tests.faults.conftest import LONG, installed, only_long
-from tests.records import claimed, committing, completion, violations
-from tests.support import Count, Text, pipeline_of, running, submit, until
+from tests.faults.counted import Counted
+from tests.faults.operations import OPERATIONS, command
+from tests.records import claimed, committing, completion
+from tests.support import running, until
 
 DATABASE = "unknown"
 TIMEOUT = 0.7
 """Seconds that one operation may take, so that the driver's own retries don't hide what lasts longer."""
 SETTINGS = WorkerSettings(lease=timedelta(seconds=4), reconciliation=timedelta(seconds=2))
 SEEDS = range(50) if LONG else range(1)
-_numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -54,88 +51,8 @@ def impatient(uri: str) -> StoreSettings:
     return StoreSettings(mongodb_uri=SecretStr(uri), database=DATABASE, timeout=timedelta(seconds=TIMEOUT))
 
 
-class Counted:
-    """A pipeline of its own name, that counts how often its stages run; its first one waits to be let on."""
-
-    def __init__(self) -> None:
-        self.ran: Counter[str] = Counter()
-        self.let_on = anyio.Event()
-        self.pipeline = pipeline_of(self._read(), self._count(), name=f"counted-{next(_numbers)}")
-
-    async def accepted(self, store: Store, key: str) -> str:
-        """Submit until it is known to be accepted; returns the job."""
-        name = self.pipeline.name
-
-        async def once() -> str:
-            return (await submit(Client(store), name, idempotency_key=f"{name}-{key}")).id
-
-        return await until_available(once, "a submission")
-
-    async def settled(self, direct: Store, jobs: list[str]) -> None:
-        """Check that everything had exactly one effect, and has it when it is submitted again."""
-        assert [await self.accepted(direct, str(number)) for number in range(len(jobs))] == jobs
-        states = {"pipeline": self.pipeline.name, "state": "succeeded"}
-        assert await direct.db["jobs"].count_documents(states) == len(jobs)
-        await direct.documents.sweep(timedelta(0))
-        assert await violations(direct) == {}
-
-    def _read(self) -> Stage:
-        @stage(name="read")
-        async def read(document: Document, context: StageContext) -> Text:
-            self.ran["read"] += 1
-            await self.let_on.wait()
-            return Text(text=(await document.read()).decode())
-
-        return read
-
-    def _count(self) -> Stage:
-        @stage(name="count")
-        async def count_words(text: Text, context: StageContext) -> Count:
-            self.ran["count"] += 1
-            return Count(words=len(text.text.split()))
-
-        return count_words
-
-
-def update(target: str, member: str, *, many: bool = False, transaction: bool = False) -> Wanted:
-    """Want updates of a collection that have this member in their filter or their change."""
-
-    def wanted(command: Command) -> bool:
-        statements = command.body.get("updates", [])
-        return (
-            (command.name, command.target) == ("update", target)
-            and ("autocommit" in command.body) == transaction
-            and any(each.get("multi", False) == many and member in str(each) for each in statements)
-        )
-
-    return wanted
-
-
-def command(name: str, target: str = "", member: str = "") -> Wanted:
-    """Want commands of this name, on this collection, that have this member somewhere."""
-    return lambda asked: (asked.name, asked.target) == (name, target) and member in str(asked.body)
-
-
-OPERATIONS = {
-    "intent": update("uploads", "started_at"),
-    "chunk": command("insert", "documents.chunks"),
-    "file": command("insert", "documents.files"),
-    "intent settled": command("delete", "uploads"),
-    "job": command("insert", "jobs"),
-    "registration": update("workers", "pid"),
-    "sign of life": update("workers", "alive_until"),
-    "gap opened": update("listeners", "opened_at"),
-    "gap closed": update("gaps", "closed_at"),
-    "position": update("listeners", "$lt"),
-    "claim": update("tasks", "claim_id", many=True),
-    "claim read back": command("find", "tasks", "lease.claim_id"),
-    "renewal": update("tasks", "lease.until"),
-    "hand-off": update("tasks", "commit", transaction=True),
-    "commit": command("commitTransaction"),
-    "deregistration": command("delete", "workers"),
-}
 WHILE_RUNNING = {"sign of life", "renewal"}
-NOT_RETRIED_BY_THE_DRIVER = {"claim", "hand-off", "commit"}
+NOT_RETRIED_BY_THE_DRIVER = {"claim", "hand-off"}
 
 
 async def reached(drops: Drops) -> None:
@@ -158,7 +75,7 @@ async def carried_out(direct: Store, store: Store, operation: str, drops: Drops)
         ends.append(await until(direct, jobs[1]))
     assert drops.count
     assert [(end.state, [each.attempt for each in end.stages]) for end in ends] == [("succeeded", [1, 1])] * 2
-    assert counted.ran == {"read": 2, "count": 2}
+    assert counted.ran == {"read": 2, "part": 6, "count": 2}
     await counted.settled(direct, jobs)
 
 
@@ -227,25 +144,31 @@ FAILURES: dict[str, Any] = {
 }
 
 
+@asynccontextmanager
+async def failing(direct: Store, data: Mapping[str, Any]) -> AsyncIterator[None]:
+    """Fail the next writes and commits of the client that is named `unlucky`; some of them must come."""
+    commands = ["insert", "update", "delete", "commitTransaction"]
+    how = {"failCommands": commands, "appName": "unlucky", **data}
+    admin = direct.db.client.admin
+    await admin.command({"configureFailPoint": "failCommand", "mode": {"times": FAILED}, "data": how})
+    try:
+        yield
+    finally:
+        told = await admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+    assert told["count"] >= FAILED
+
+
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_the_server_fails_what_it_is_asked(direct: Store, obedient: Embedded, failure: str) -> None:
-    """The first inserts, updates, deletes or commits after the worker's start."""
+    """The first writes and commits after the worker's start."""
     counted = Counted()
     counted.let_on.set()
-    commands = ["insert", "update", "delete", "commitTransaction"]
-    data = {"failCommands": commands, "appName": "unlucky", **FAILURES[failure]}
-    admin = direct.db.client.admin
     # A server that really shuts down tells its clients; this one they have to ask.
     uri = f"{obedient.uri}&appName=unlucky&heartbeatFrequencyMS=500"
     async with Store(impatient(uri)) as store:
-        async with running(store, counted.pipeline, SETTINGS):
-            await admin.command(
-                {"configureFailPoint": "failCommand", "mode": {"times": FAILED}, "data": data}
-            )
+        async with running(store, counted.pipeline, SETTINGS), failing(direct, FAILURES[failure]):
             jobs = [await counted.accepted(store, str(number)) for number in range(JOBS)]
             for job in jobs:
                 assert (await until(direct, job)).state == "succeeded"
-    told = await admin.command({"configureFailPoint": "failCommand", "mode": "off"})
-    assert told["count"] >= FAILED
-    assert counted.ran == {"read": JOBS, "count": JOBS}
+    assert counted.ran == {"read": JOBS, "part": 3 * JOBS, "count": JOBS}
     await counted.settled(direct, jobs)
