@@ -98,6 +98,36 @@ async def test_a_stream_that_ends_comes_back_by_itself(testable: Store, trouble:
     assert await violations(store) == {}
 
 
+async def says_that_it_listens(store: Store, listening: bool) -> None:
+    """Wait until the only worker says this about itself."""
+    with anyio.fail_after(30):
+        while True:
+            alive = await store.workers.alive()
+            if [each.get("listening") for each in alive] == [listening]:
+                return
+            await anyio.sleep(LOOK_AGAIN)
+
+
+async def test_a_worker_that_cannot_listen_says_so_and_works_on(testable: Store) -> None:
+    store, namespace = testable, f"{testable.db.name}.$cmd.aggregate"
+    refuse = {"failCommands": ["aggregate", "getMore"], "errorCode": 96, "namespace": namespace}
+    point = {"configureFailPoint": "failCommand", "data": refuse}
+    async with running(store, COUNTING, WorkerSettings(lease=timedelta(seconds=1))):
+        await says_that_it_listens(store, True)
+        await store.db.client.admin.command({**point, "mode": "alwaysOn"})
+        await says_that_it_listens(store, False)
+        job = job_document("counting", name="a.txt", content=b"one two three")
+        await store.db["jobs"].insert_one(job)
+        with anyio.fail_after(30):
+            while True:  # nobody can wait for events now
+                if (await Client(store).get(job["_id"])).state == "succeeded":
+                    break
+                await anyio.sleep(LOOK_AGAIN)
+        await store.db.client.admin.command({**point, "mode": "off"})
+        await says_that_it_listens(store, True)
+    assert await violations(store) == {}
+
+
 async def closed_gap(store: Store, why: str) -> dict[str, Any]:
     """Wait until a gap with this code is closed."""
     with anyio.fail_after(60):
