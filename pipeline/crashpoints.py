@@ -20,6 +20,7 @@ POINTS = {
     "upload.chunks": "some chunks are written, the file is not",
     "upload.stored": "the document is in GridFS, the job is not submitted",
     "submit.inserted": "the job is durable, its upload's intent still there",
+    "cancel.written": "a job and its task are cancelled, and that is not committed",
     "admit.seen": "a submitted job was heard of, and is not admitted yet",
     "claim.sent": "tasks are claimed, the answer is not read",
     "claim.taken": "claimed tasks are known, and not begun",

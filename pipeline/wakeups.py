@@ -38,6 +38,8 @@ class Wakeups:
         self._queues = frozenset(queues)
         self._pipelines = list(pipelines)
         self._group = group
+        self.resubmitted = False
+        """A job was put back to `submitted`: its event tells too little, the next reconciliation finds it."""
 
     def on_event(self, event: Event) -> None:
         """Turn an event into what it hints at."""
@@ -71,7 +73,9 @@ class Wakeups:
         state, deadline = event.fields.get("state"), event.fields.get("deadline")
         if deadline is not None:
             self._rescuer.arm_for_deadline(deadline - event.at)
-        if state == "submitted" and event.operation == "insert":
+        if state == "submitted" and event.operation == "update":
+            self.resubmitted = True
+        elif state == "submitted":
             if self._admitter.hosts(event.fields):
                 self._watermark.expect(event.id)
                 self._admitter.admit_soon(self._group, event.id, event.fields)

@@ -295,9 +295,10 @@ class Worker:
         due = anyio.current_time() + mean * random.uniform(0.5, 1.5)  # noqa: S311 -- jitter, no secret
         while True:
             await anyio.sleep(UNHEARD_RECONCILIATION)
-            if listener.healthy and anyio.current_time() < due:
+            if listener.healthy and anyio.current_time() < due and not wakeups.resubmitted:
                 continue
             with suppress(StoreUnavailable):
+                wakeups.resubmitted = False
                 await wakeups.reconcile(None)
                 await self._store.documents.sweep(UPLOAD_GRACE)
                 await self._store.workers.forget(DEAD_FOR)

@@ -13,6 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 
 from pipeline import transitions
+from pipeline.crashpoints import crash_point
 from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, SubmissionError
 from pipeline.model import FINAL_STATES
 from pipeline.store.commits import create_task
@@ -117,6 +118,7 @@ class Jobs:
             result = await self._jobs.update_one(match, [transitions.cancel_job()], session=session)
             if not result.matched_count:
                 raise await self._refusal(job, tenant, "cancelled", session)
+            crash_point("cancel.written", lambda: [job])
 
         await self._transaction(run)
 
@@ -173,19 +175,17 @@ class Jobs:
                 f"job {job['_id']} has no stage {stage!r}; it has: {', '.join(stages) or 'none yet'}"
             )
         before = stages[: stages.index(stage)]
-        done = {each["stage"]: each for each in tasks if each["state"] == "succeeded"}
-        missing = [name for name in before if name not in done]
-        if missing:
-            raise StateConflict(f"stage {missing[0]!r} has not succeeded: run the job again from there")
-        earlier = next(each for each in reversed(tasks) if each["stage"] == stage)
+        newest = {each["stage"]: each for each in tasks}
+        _require_success(before, newest)
+        earlier = newest[stage]
         given = earlier["input"]
         if given["output"] is not None:
-            source = done[before[-1]]["_id"]
+            source = newest[before[-1]]["_id"]
             output = await self._outputs.find_one({"_id": source}, {"sha256": 1}, session=session)
             if output is None:
                 raise StateConflict(f"the output {source} is missing: run the job again from {before[-1]!r}")
             given = {"sha256": output["sha256"], "output": source}
-        inputs = {name: done[name]["revision"] for name in before}
+        inputs = {name: newest[name]["revision"] for name in before}
         revision = max(each["revision"] for each in tasks) + 1
         return transitions.rerun_task(earlier, revision, inputs, given)
 
@@ -227,6 +227,20 @@ class Jobs:
         if found is None:
             return NotFound(f"there is no job {job}")
         return StateConflict(f"job {job} is {found['state']}: it cannot be {verb}")
+
+
+def _require_success(stages: list[str], newest: Mapping[str, Doc]) -> None:
+    """Check that these stages, as they last ran, succeeded one on the other's output.
+
+    Raises:
+        StateConflict: one has not, or was not run again after one before it was.
+    """
+    revision = 1
+    for name in stages:
+        task = newest.get(name)
+        if task is None or task["state"] != "succeeded" or task["revision"] < revision:
+            raise StateConflict(f"stage {name!r} has not succeeded: run the job again from there")
+        revision = task["revision"]
 
 
 def idempotency_hash(job: Mapping[str, Any]) -> str:

@@ -93,6 +93,18 @@ async def test_a_failed_job_is_run_again_from_a_stage_that_had_succeeded(store: 
     assert await violations(store) == {}
 
 
+async def test_a_stage_is_not_run_on_what_an_earlier_trip_left(store: Store) -> None:
+    client, trip = Client(store), Trip()
+    async with running(store, trip.pipeline):
+        job = await submit(client, "test")
+        assert (await until(store, job.id)).state == "succeeded"
+        trip.broken = True
+        await client.retry(job.id, "one")
+        assert (await until(store, job.id)).state == "failed"
+        with pytest.raises(StateConflict, match="'two' has not succeeded"):
+            await client.retry(job.id, "three")  # `two` succeeded once, on an output that is not the newest
+
+
 async def test_a_cancelled_job_is_run_again(store: Store) -> None:
     client, trip = Client(store), Trip()
     job = await submit(client, "test")
