@@ -15,7 +15,15 @@ from pydantic import BaseModel, ValidationError
 from pipeline.attempt import Attempt, Desk
 from pipeline.context import Document, Progress, StageContext
 from pipeline.crashpoints import crash_point
-from pipeline.errors import ChildError, LeaseLost, PartError, PermanentError, Snooze, TemporaryError
+from pipeline.errors import (
+    ChildError,
+    DefinitionError,
+    LeaseLost,
+    PartError,
+    PermanentError,
+    Snooze,
+    TemporaryError,
+)
 from pipeline.leases import Holding
 from pipeline.model import Failed, Failure, Lost, Outcome, Snoozed, Succeeded, Task
 from pipeline.patience import until_available
@@ -91,6 +99,8 @@ class Executor:
 
 def _outcome(task: Task, policy: RetryPolicy, error: Exception) -> Outcome:
     cause = _unwrap(error)[1]
+    if isinstance(cause, LeaseLost):  # met while a part of the work was saved
+        return Lost()
     if isinstance(cause, Snooze):
         return Snoozed(cause.delay, _storable(str(cause))[:MAX_MESSAGE])
     return failed(task, policy, error)
@@ -107,7 +117,7 @@ def failed(task: Task, policy: RetryPolicy, error: Exception) -> Failed:
         trace=_storable("".join(traceback.format_exception(cause)))[-MAX_TRACE:],
     )
     _log.warning("attempt failed: %s", failure.type, extra={"task": task.id, "attempt": task.attempt})
-    if isinstance(cause, PermanentError) or task.attempt >= task.max_attempts:
+    if isinstance(cause, PermanentError | DefinitionError) or task.attempt >= task.max_attempts:
         return Failed(failure, None)
     if isinstance(cause, TemporaryError) and cause.retry_after is not None:
         return Failed(failure, cause.retry_after)

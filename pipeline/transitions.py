@@ -28,6 +28,8 @@ from pipeline.stage import Pipeline, Stage
 OPEN_JOB, OPEN_TASK = ("submitted", "running"), ("ready", "running")
 """States that are not final."""
 
+LONGEST_DELAY = timedelta(days=366)
+
 MAX_ERRORS = 20
 """Attempts whose errors a task keeps; the newest ones stay."""
 
@@ -40,8 +42,8 @@ def literal(value: Any) -> Json:
 
 
 def after(delay: timedelta) -> Json:
-    """Return the server's time in `delay`."""
-    return {"$add": ["$$NOW", int(delay / timedelta(milliseconds=1))]}
+    """Return the server's time in `delay`, at most a year: a date must stay one that all drivers can read."""
+    return {"$add": ["$$NOW", int(min(delay, LONGEST_DELAY) / timedelta(milliseconds=1))]}
 
 
 def held(task: str, lease: Lease) -> Json:

@@ -186,6 +186,14 @@ def test_an_interruption_and_a_snooze_take_their_attempt_back() -> None:
         assert "errors" not in updated(change.guard)
 
 
+def test_a_delay_stays_within_what_dates_can_hold() -> None:
+    for change in (
+        transitions.retry(TASK, FAILURE, timedelta.max),
+        transitions.snooze(TASK, timedelta.max, "later"),
+    ):
+        assert updated(change.guard)["run_at"] == {"$add": ["$$NOW", 366 * 24 * 3600 * 1000]}
+
+
 def test_a_rescue_counts_the_death_of_its_worker() -> None:
     assert "deaths" in updated(transitions.rescue(DOCUMENT, FAILURE, expired=True).guard)
     assert "deaths" not in updated(transitions.retry(TASK, FAILURE, MINUTE).guard)
