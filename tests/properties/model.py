@@ -198,8 +198,13 @@ class Model:
 
     def rerun(self, job: str, stage: str) -> Verdict:
         found, tasks = self.jobs[job], self.of_job(job)
-        done = {each.stage for each in tasks if each.state == "succeeded"}
-        if found.state not in ENDED or not tasks or set(STAGES[: STAGES.index(stage)]) - done:
+        newest = {each.stage: each for each in sorted(tasks, key=lambda each: each.revision)}
+        before = [newest[name] for name in STAGES[: STAGES.index(stage)] if name in newest]
+        revisions = [each.revision for each in before]
+        whole = len(before) == STAGES.index(stage) and revisions == sorted(revisions)
+        if found.state not in ENDED or not tasks or not whole:
+            return StateConflict
+        if any(each.state != "succeeded" for each in before):
             return StateConflict
         found.state, found.deadline = "running", None
         self._new_task(found, stage, 1 + max(each.revision for each in tasks), None, "")
