@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from pipeline import telemetry
-from pipeline.errors import MillraceError, StoreUnavailable
+from pipeline.errors import Contended, MillraceError, StoreUnavailable
 from pipeline.model import Change
 from pipeline.patience import until_available
 from pipeline.store.commits import MAX_BATCH, MAX_BATCH_BYTES, Commits, encoded_size
@@ -21,6 +21,8 @@ class _Entry:
     size: int
     done: anyio.Event = field(default_factory=anyio.Event)
     error: MillraceError | None = None
+    contended: bool = False
+    """Locked by another transaction, perhaps for a minute: it goes alone, so that it holds nobody up."""
 
     def finish(self, error: MillraceError | None) -> None:
         self.error = error
@@ -84,10 +86,15 @@ class Committer:
     def _next_batch(self) -> list[_Entry]:
         entries = [self._waiting.popleft()]
         size = entries[0].size
-        while self._waiting and len(entries) < MAX_BATCH and size + self._waiting[0].size <= MAX_BATCH_BYTES:
+        while self._may_join(entries, size):
             entries.append(self._waiting.popleft())
             size += entries[-1].size
         return entries
+
+    def _may_join(self, entries: list[_Entry], size: int) -> bool:
+        if not self._waiting or len(entries) == MAX_BATCH or entries[0].contended:
+            return False
+        return not self._waiting[0].contended and size + self._waiting[0].size <= MAX_BATCH_BYTES
 
     async def _finish(self, entries: list[_Entry]) -> None:
         telemetry.batch.record(len(entries))
@@ -97,5 +104,9 @@ class Committer:
         except MillraceError as error:
             results = [error] * len(entries)
         for entry, result in zip(entries, results, strict=True):
-            entry.finish(result)
+            if isinstance(result, Contended):
+                entry.contended = True
+                self._waiting.append(entry)
+            else:
+                entry.finish(result)
         self._in_flight = []

@@ -147,11 +147,8 @@ async def rescue(commits: Commits, task: dict[str, object], why: str, *, expired
 
 async def _committed(commits: Commits, change: Change) -> LeaseLost | StateConflict | Contended | None:
     """Commit one change; returns None, or why that could not be: somebody was faster, it is locked."""
-    try:
-        [result] = await commits.commit([change])
-    except Contended as error:
-        return error
-    if result is None or isinstance(result, LeaseLost | StateConflict):
+    [result] = await commits.commit([change])
+    if result is None or isinstance(result, LeaseLost | StateConflict | Contended):
         return result
     raise result
 

@@ -101,6 +101,7 @@ class Commits:
         `LeaseLost`: the guard did not match, and nothing of that change was written.
         `StateConflict`: what it creates exists already, or a follow-up did not match: never expected.
         `PermanentError`: the database refuses what it writes.
+        `Contended`: it stayed locked by another transaction; call again with it.
 
         A commit whose answer was lost is run again: its own stamp tells it from a lost lease.
 
@@ -124,6 +125,9 @@ class Commits:
             except OperationFailure:
                 results |= await self._one_by_one(pending)
                 break
+            except Contended as error:
+                results |= await self._one_by_one(pending) if len(pending) > 1 else {pending[0].id: error}
+                break
         return [results.get(change.id) for change in changes]
 
     async def _one_by_one(self, changes: Sequence[Change]) -> dict[str, Result]:
@@ -138,6 +142,9 @@ class Commits:
                 refusal = StateConflict("the job is not running any more")
             except OperationFailure as error:
                 refusal = refusal_of(error)
+            except Contended as error:
+                results[change.id] = error
+                continue
             # What it creates exists already when this very change, or a later holder's, is durable.
             results |= {change.id: refusal} | await self._read_back([change])
         return results

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pymongo
 from pymongo import UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
@@ -43,7 +44,8 @@ class _Ask:
 
     tasks: list[str]
     at: float = field(default_factory=time.monotonic)
-    answered: bool = False
+    done_at: Any = None
+    """The operation time at which it was done; None while its answer isn't known."""
 
 
 class Tasks:
@@ -88,12 +90,14 @@ class Tasks:
         ask = self._unread[claim_id] = _Ask(chosen)
         try:
             # Bounded: a task that a killed process left locked must not hold up the others.
-            with pymongo.timeout(CLAIM_SECONDS):
-                await self._tasks.update_many(
-                    {"_id": {"$in": chosen}, "state": "ready", **_DUE},
-                    [{"$set": _claimed(claim_id, worker, lease_for)}],
-                )
-            ask.answered = True
+            async with self._db.client.start_session(causal_consistency=True) as session:
+                with pymongo.timeout(CLAIM_SECONDS):
+                    await self._tasks.update_many(
+                        {"_id": {"$in": chosen}, "state": "ready", **_DUE},
+                        [{"$set": _claimed(claim_id, worker, lease_for)}],
+                        session=session,
+                    )
+                ask.done_at = session.operation_time
         except PyMongoError as error:
             # update_many is not retried by the driver: what it did is read back by its claim_id.
             if not is_outage(error):
@@ -105,37 +109,39 @@ class Tasks:
         asked = {task for ask in self._unread.values() for task in ask.tasks}
         query = {"_id": {"$in": sorted(asked)}, "lease.claim_id": {"$in": list(self._unread)}}
         async with self._db.client.start_session(causal_consistency=True) as session:
-            if not all(ask.answered for ask in self._unread.values()):
-                # What it wrote may not be majority-committed yet: wait for everything that there is now.
-                session.advance_operation_time((await self._db.command("ping"))["operationTime"])
+            # A new primary serves majority reads that are older than what the one before it has confirmed;
+            # and what an unanswered claim wrote may not be majority-committed yet.
+            for ask in self._unread.values():
+                done_at = ask.done_at or (await self._db.command("ping"))["operationTime"]
+                session.advance_operation_time(done_at)
             taken = await self._tasks.find(query, session=session).to_list()
-        tasks = await self._with_jobs(taken) if taken else []
+            tasks = await self._with_jobs(taken, session) if taken else []
         self._contended = len(taken) < len(asked)
         self._unread.clear()
         crash_point("claim.taken", lambda: [task.id for task in tasks])
         return tasks
 
-    async def _with_jobs(self, tasks: list[Doc]) -> list[Task]:
-        ids = [task["job"] for task in tasks]
-        jobs = {job["_id"]: job async for job in self._jobs.find({"_id": {"$in": ids}})}
+    async def _with_jobs(self, tasks: list[Doc], session: AsyncClientSession) -> list[Task]:
+        wanted = {"_id": {"$in": [task["job"] for task in tasks]}}
+        jobs = {job["_id"]: job async for job in self._jobs.find(wanted, session=session)}
         ordered = sorted(tasks, key=lambda task: (-task["priority"], task["run_at"]))
         for task in ordered:
             if task["job"] not in jobs:
                 _log.error("a task has no job: run `millrace verify`", extra={"task": task["_id"]})
-        bodies = await self._small_bodies(tasks)
+        bodies = await self._small_bodies(tasks, session)
         return [
             _task(task, jobs[task["job"]], bodies, self._unread[task["lease"]["claim_id"]].at)
             for task in ordered
             if task["job"] in jobs
         ]
 
-    async def _small_bodies(self, tasks: list[Doc]) -> dict[str, Doc]:
+    async def _small_bodies(self, tasks: list[Doc], session: AsyncClientSession) -> dict[str, Doc]:
         """Return the inputs that are small, so that many short tasks cost one read instead of one each."""
         ids = [task["input"]["output"] for task in tasks if task["input"]["output"]]
         if not ids:
             return {}
         body = {"$cond": [{"$lte": ["$size", SMALL_BODY]}, "$body", "$$REMOVE"]}
-        found = self._outputs.find({"_id": {"$in": ids}}, {"body": body})
+        found = self._outputs.find({"_id": {"$in": ids}}, {"body": body}, session=session)
         return {each["_id"]: each["body"] async for each in found if "body" in each}
 
     @translated

@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 from pipeline import PermanentError, Progress, transitions
 from pipeline.committer import Committer
-from pipeline.errors import LeaseLost, MillraceError, StateConflict, StoreUnavailable
+from pipeline.errors import Contended, LeaseLost, MillraceError, StateConflict, StoreUnavailable
 from pipeline.model import Change, Failure
 from pipeline.store import Store
 from pipeline.store.commits import MAX_BATCH, MAX_BATCH_BYTES, MAX_DOCUMENT_BYTES
@@ -117,16 +117,17 @@ async def test_a_completion_after_another_worker_completed_it_is_a_lost_lease(st
     assert await violations(store) == {}
 
 
-async def test_a_document_that_stays_locked_makes_the_database_unavailable(store: Store) -> None:
-    [task] = await claimed(store)
-    change = await completion(store, task)
+async def test_a_document_that_stays_locked_spares_the_others(store: Store) -> None:
+    tasks = await claimed(store, 3)
+    task, changes = tasks[1], [await completion(store, task) for task in tasks]
     async with store.db.client.start_session() as other, committing(store) as commits:
         await other.start_transaction()
         await store.db["tasks"].update_one({"_id": task.id}, {"$set": {"locked": True}}, session=other)
-        with pytest.raises(StoreUnavailable):
-            await commits.commit([change])
+        results = await commits.commit(changes)
+        assert [type(result) for result in results] == [type(None), Contended, type(None)]
+        assert [type(result) for result in await commits.commit([changes[1]])] == [Contended]
         await other.abort_transaction()
-        assert await commits.commit([change]) == [None]
+        assert await commits.commit(changes) == [None, None, None]
 
 
 async def test_what_the_database_refuses_spares_the_others(store: Store) -> None:
