@@ -151,6 +151,8 @@ class Leases:
         try:
             lost = await self._tasks.renew(renewals, self._lease_for)
         except StoreUnavailable as error:
+            if len(renewals) > 1:
+                return await self._write_each(list(renewed.values()))
             _log.warning("renewals wait for the database: %s", error)
             return False
         for task in renewed.keys() - lost:
@@ -163,3 +165,17 @@ class Leases:
                 _log.warning("lease lost", extra={"task": task})
                 holding.lose()
         return True
+
+    async def _write_each(self, holdings: list[Holding]) -> bool:
+        """Renew each alone, at the same time: one that a transaction has locked holds the others up."""
+        renewed = False
+
+        async def one(holding: Holding) -> None:
+            nonlocal renewed
+            if await self._write([holding]):
+                renewed = True
+
+        async with anyio.create_task_group() as group:
+            for each in holdings:
+                group.start_soon(one, each)
+        return renewed

@@ -146,12 +146,18 @@ class Tasks:
 
     @translated
     async def renew(self, renewals: Sequence[Renewal], lease_for: timedelta) -> list[str]:
-        """Renew leases and write progress in one command; returns the ids of tasks whose lease is lost."""
+        """Renew leases and write progress in one command; returns the ids of tasks whose lease is lost.
+
+        Raises:
+            StoreUnavailable: it took longer than an eighth of a lease. The database may be away, or one of
+                the tasks locked by another transaction: renewed alone, the others are not held up by it.
+        """
         writes = [
             UpdateOne(transitions.held(task, lease), [{"$set": _renewed(lease_for, progress)}])
             for task, lease, progress in renewals
         ]
-        result = await self._tasks.bulk_write(writes, ordered=False)
+        with pymongo.timeout(lease_for.total_seconds() / 8):
+            result = await self._tasks.bulk_write(writes, ordered=False)
         crash_point("renew.sent", lambda: [task for task, _, _ in renewals])
         if result.matched_count == len(writes):
             return []

@@ -1,15 +1,32 @@
 """A process that is killed inside a transaction leaves a job locked: nobody else has to wait for it."""
 
+from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import pytest
 
 from pipeline.settings import StoreSettings
 from tests.crash.chain import GATE, HOLD, STAGES
-from tests.crash.dying import begin, dies_at, sound, trip, worker
+from tests.crash.dying import Trip, begin, dies_at, sound, trip, worker
 from tests.support import until
 
+LEASE = timedelta(seconds=4)
+LOOK_AGAIN = 0.05
 ONCE_EACH = dict.fromkeys(STAGES, 1)
+
+
+async def renewed_for_long(journey: Trip) -> None:
+    """Wait until the lease of the first stage has been renewed for longer than a lease lasts."""
+    [task] = await journey.tasks()
+    wanted = task["lease"]["until"] + 1.5 * LEASE
+    with anyio.fail_after(60):
+        while True:
+            [task] = await journey.tasks()
+            assert task["attempt"] == 1
+            if task["lease"]["until"] >= wanted:
+                return
+            await anyio.sleep(LOOK_AGAIN)
 
 
 @pytest.mark.parametrize("point", ["cancel.written"])
@@ -21,7 +38,7 @@ async def test_a_job_that_a_killed_client_left_locked_holds_no_other_up(
     variables = {
         HOLD: "scan",
         GATE: str(gate),
-        "MILLRACE_WORKER_LEASE": "4",
+        "MILLRACE_WORKER_LEASE": str(LEASE.total_seconds()),
         "MILLRACE_WORKER_PROCESSES": "2",
     }
     async with trip(store_settings, "locked", tmp_path) as locked:
@@ -30,8 +47,12 @@ async def test_a_job_that_a_killed_client_left_locked_holds_no_other_up(
             await locked.trace.waits("scan")
             await free.trace.waits("scan")
             await dies_at(locked.settings, point, "tests.crash.canceller", locked.job)
+            await renewed_for_long(free)
             gate.touch()
             await free.check(await until(free.store, free.job), ONCE_EACH)
             await locked.store.db.client.admin.command("killAllSessions", [])
-            await locked.check(await until(locked.store, locked.job), ONCE_EACH)
+            view = await until(locked.store, locked.job)
+        attempts = view.stages[0].attempt
+        assert attempts <= 2  # its own lease could not be renewed while it was locked
+        await locked.check(view, {**ONCE_EACH, "scan": attempts})
         await sound(locked.store)
