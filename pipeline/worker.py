@@ -280,14 +280,12 @@ class Worker:
         every = self._settings.lease.total_seconds() / 4
         while True:
             await anyio.sleep(every)
-            answered = False
-            with suppress(StoreUnavailable), anyio.move_on_after(every):  # too late is as bad as never
+            try:
                 await self._store.workers.seen(self.name, self._settings.lease, listening=listener.healthy)
-                answered = True
-            if answered:
-                rescuer.database_back()
-            else:
+            except StoreUnavailable:
                 rescuer.database_away()
+            else:
+                rescuer.database_back()
 
     async def _reconcile(self, listener: Listener, wakeups: Wakeups) -> None:
         """The net below the change stream: rare while it is well, every two seconds while it is not."""

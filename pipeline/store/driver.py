@@ -1,5 +1,6 @@
 """The driver's client as the engine needs it, and its errors as ours."""
 
+import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
@@ -8,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote
 from uuid import UUID
 
+import anyio
 from bson.errors import BSONError
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
@@ -51,6 +53,24 @@ _ILLEGAL_OPERATION = 20
 """A standalone's answer to a transaction."""
 
 
+class _SteadyClient(AsyncMongoClient[Doc]):
+    """A client whose waiting for a server can be cancelled.
+
+    anyio cancels again and again until a task gives in. On Python 3.11 the driver's waits do not survive a
+    second time: "Lock is not acquired", and nobody can use the client any more.
+    """
+
+    async def _select_server(self, *args: Any, **kwargs: Any) -> Any:
+        waiting = asyncio.ensure_future(super()._select_server(*args, **kwargs))
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            waiting.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([waiting])
+            raise
+
+
 def make_client(settings: StoreSettings) -> Client:
     """Make a client for the engine. It connects at its first operation.
 
@@ -66,7 +86,7 @@ def make_client(settings: StoreSettings) -> Client:
         )
     uri = settings.mongodb_uri.get_secret_value()
     try:
-        return AsyncMongoClient(
+        return _SteadyClient(
             uri,
             tz_aware=True,
             uuidRepresentation="standard",

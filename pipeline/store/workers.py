@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import pymongo
 from bson.binary import Binary
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
@@ -52,9 +53,14 @@ class Workers:
 
     @translated
     async def seen(self, worker: str, alive_for: timedelta, *, listening: bool) -> None:
-        """Give a sign of life, good for as long as a lease, and tell whether the change stream is well."""
+        """Give a sign of life, good for as long as a lease, and tell whether the change stream is well.
+
+        Raises:
+            StoreUnavailable: there was no answer within a quarter of that time.
+        """
         update = {"seen_at": "$$NOW", "alive_until": after(alive_for), "listening": listening}
-        await self._workers.update_one({"_id": worker}, [{"$set": update}])
+        with pymongo.timeout(alive_for.total_seconds() / 4):
+            await self._workers.update_one({"_id": worker}, [{"$set": update}])
 
     @translated
     async def deregister(self, worker: str) -> None:
