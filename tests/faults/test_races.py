@@ -25,7 +25,7 @@ from tests.records import admitted, violations
 from tests.support import Count, Text, pipeline_of, running
 
 LONG = os.environ.get("MILLRACE_TEST_LONG") == "1"
-ROUNDS = 5_000 if LONG else 150
+ROUNDS = 1_000 if LONG else 150
 SEED = int(os.environ.get("MILLRACE_TEST_SEED", "20"))
 BY_EVENT = WorkerSettings(lease=timedelta(hours=1), slots=16)
 """No renewal notices that a lease is gone: only the event of the cancelled task can stop its attempt."""

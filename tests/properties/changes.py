@@ -43,7 +43,7 @@ class Entry:
     def expected(self, model: Model) -> Verdict:
         """Bring the model up to date; returns what the commit must say."""
         assert self.change is not None
-        if model.made(self.change.id):
+        if model.made(self.change):
             return None
         if not isinstance(self.subject, Task):
             return model.admit(self.subject["_id"], self.change.id)

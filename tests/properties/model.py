@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import LeaseLost, MillraceError, NotFound, StateConflict
-from pipeline.model import Task, task_id
+from pipeline.model import Change, Task, task_id
 from tests.properties.chain import CHAIN, HOLDS, STAGES
 
 Verdict = type[MillraceError] | None
@@ -95,10 +95,13 @@ class Model:
         """The tasks of a job in the order of their making."""
         return [each for each in self.tasks.values() if each.job.id == job]
 
-    def made(self, change: str) -> bool:
-        """Tell whether a change can be seen to be durable: something still bears its stamp."""
-        stamps = {each.stamp for each in self.jobs.values()} | {each.stamp for each in self.tasks.values()}
-        return change in stamps | {maker for _, maker in self.saved.values()}
+    def made(self, change: Change) -> bool:
+        """Tell whether a change can be seen to be durable: what it guarded or created bears its stamp."""
+        written = {str(change.guard.filter["_id"])} | {str(each["_id"]) for _, each in change.creates}
+        stamps = {key: job.stamp for key, job in self.jobs.items()}
+        stamps |= {key: task.stamp for key, task in self.tasks.items()}
+        makers = [maker for key, (_, maker) in self.saved.items() if key in written]
+        return change.id in makers + [stamps.get(key) for key in written]
 
     def claim(self, task: Task) -> None:
         taken = self.tasks[task.id]
