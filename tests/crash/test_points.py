@@ -79,10 +79,12 @@ WHILE_AN_OUTPUT_IS_STORED = ["upload.begun", "upload.chunks", "upload.stored"]
 WHILE_IT_STOPS = ["stop.begun", "stop.interrupted"]
 OF_A_SUBMITTER = ["upload.begun", "upload.chunks", "upload.stored", "submit.inserted"]
 OF_A_RESCUER = ["rescue.begun"]
+ELSEWHERE = ["cancel.written"]
+"""In `test_locks`."""
 
 
 def test_no_point_is_without_a_test() -> None:
-    lists = [ONCE, WHILE_AN_OUTPUT_IS_STORED, WHILE_IT_STOPS, OF_A_SUBMITTER, OF_A_RESCUER]
+    lists = [ONCE, WHILE_AN_OUTPUT_IS_STORED, WHILE_IT_STOPS, OF_A_SUBMITTER, OF_A_RESCUER, ELSEWHERE]
     assert {case.point for case in AT_EVERY_STAGE}.union(*lists) == set(POINTS)
 
 
