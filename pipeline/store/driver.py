@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from functools import wraps
@@ -56,8 +57,9 @@ _ILLEGAL_OPERATION = 20
 class _SteadyClient(AsyncMongoClient[Doc]):
     """A client whose waiting for a server can be cancelled.
 
-    anyio cancels again and again until a task gives in. On Python 3.11 the driver's waits do not survive a
-    second time: "Lock is not acquired", and nobody can use the client any more.
+    anyio cancels again and again until a task gives in. On Python 3.11, whose `wait_for` waits in a task of
+    its own, the driver's waits do not survive a second time: "Lock is not acquired", and nobody can use the
+    client any more.
     """
 
     async def _select_server(self, *args: Any, **kwargs: Any) -> Any:
@@ -69,6 +71,9 @@ class _SteadyClient(AsyncMongoClient[Doc]):
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([waiting])
             raise
+
+
+_CLIENT = _SteadyClient if sys.version_info < (3, 12) else AsyncMongoClient
 
 
 def make_client(settings: StoreSettings) -> Client:
@@ -86,7 +91,7 @@ def make_client(settings: StoreSettings) -> Client:
         )
     uri = settings.mongodb_uri.get_secret_value()
     try:
-        return _SteadyClient(
+        return _CLIENT(
             uri,
             tz_aware=True,
             uuidRepresentation="standard",
