@@ -41,7 +41,7 @@ async def step(journey: Trip, point: str, name: str) -> bool:
             group.cancel_scope.cancel()
 
         group.start_soon(until_it_ended)
-        await dies_at(journey.settings, point, WORKER, name, MILLRACE_WORKER_LEASE="1")
+        await dies_at(journey.settings, point, WORKER, name, MILLRACE_WORKER_LEASE="2")
         died = True
         group.cancel_scope.cancel()
     return died

@@ -15,7 +15,7 @@ from tests.crash.chain import GATE, HELD_PART, HOLD, STAGES
 from tests.crash.dying import Trip, at_every_stage, begin, sound, trip, worker
 from tests.support import until
 
-ONE_SLOT = {"MILLRACE_WORKER_SLOTS": "1", "MILLRACE_WORKER_LEASE": "2"}
+ONE_SLOT = {"MILLRACE_WORKER_SLOTS": "1", "MILLRACE_WORKER_LEASE": "3"}
 
 
 async def task_of(journey: Trip, stage: str) -> dict[str, Any]:
