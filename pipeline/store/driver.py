@@ -101,6 +101,7 @@ def make_client(settings: StoreSettings) -> Client:
             readConcernLevel="majority",
             # Of every operation as a whole, with its retries: also of a write that waits for a majority.
             timeoutMS=_milliseconds(settings.timeout),
+            serverSelectionTimeoutMS=_milliseconds(settings.timeout),
             connectTimeoutMS=min(10_000, _milliseconds(settings.timeout)),
             appname=_app_name(uri),
         )

@@ -23,7 +23,7 @@ from pipeline.store.repair import Repairs, Verification
 from pipeline.store.tasks import Tasks
 from pipeline.store.workers import Workers
 
-PING_SECONDS = 2.0
+PING_SECONDS, CLOSE_SECONDS = 2.0, 2.0
 
 
 class Store:
@@ -59,8 +59,9 @@ class Store:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Disconnect."""
-        await self._client.close()
+        """Disconnect, also from a server that does not answer."""
+        with pymongo.timeout(CLOSE_SECONDS):
+            await self._client.close()
 
     def commits(self) -> Commits:
         """Return a committer's session; close it after use."""
