@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import anyio
 import httpx
@@ -107,9 +108,9 @@ class Submitter:
             elif answer.status_code not in CLOSED:
                 paper.ends = now if answer.status_code == 200 else paper.ends | now
 
-    async def _post(self, http: httpx.AsyncClient, path: str, **options: object) -> httpx.Response | None:
+    async def _post(self, http: httpx.AsyncClient, path: str, **options: Any) -> httpx.Response | None:
         """Ask one of the APIs; None when there was no answer."""
-        request = http.build_request("POST", self._random.choice(self._urls) + path, **options)  # type: ignore[arg-type]
+        request = http.build_request("POST", self._random.choice(self._urls) + path, **options)
         try:
             answer = await http.send(request)
         except httpx.TransportError as error:
