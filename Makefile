@@ -11,7 +11,7 @@ demo: .venv/demo-ready
 	$(BIN)/millrace demo $(ARGS)
 
 test: .venv/dev-ready
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: .venv/dev-ready
 	$(BIN)/ruff format --check .
