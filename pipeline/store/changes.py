@@ -216,15 +216,18 @@ def _event(change: Mapping[str, Any]) -> Event:
 def _nested(changed: Mapping[str, Any]) -> Doc:
     """Turn the dotted paths of what changed into nested values: of `progress` only some members may be there.
 
-    Elements that were added to `errors` come as a list of their own.
+    Elements that were added to `errors` come as a list of their own. What changed inside of its other
+    elements, as all move up when the oldest is dropped, is left out.
     """
     fields: Doc = {}
     for path, value in changed.items():
         name, _, rest = path.partition(".")
+        element, _, member = rest.partition(".")
         if not rest:
             fields[name] = value
-        elif rest.isdigit():
-            fields.setdefault(name, []).append(value)
+        elif element.isdigit():
+            if not member:
+                fields.setdefault(name, []).append(value)
         else:
             fields.setdefault(name, {})[rest] = value
     return fields

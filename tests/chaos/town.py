@@ -75,7 +75,7 @@ class Town:
             "MILLRACE_DATABASE": self.store.settings.database,
             "MILLRACE_WORKER_LEASE": str(LEASE),
             "MILLRACE_WORKER_SLOTS": str(SLOTS),
-            "MILLRACE_WORKER_GRACE": "1",
+            "MILLRACE_WORKER_GRACE": "0.2",
             "MILLRACE_WORKER_PROCESSES": "1",
             TRACE: str(self.trace),
         }
