@@ -17,7 +17,7 @@ CHANGED: dict[str, Any] = {
 """Of a task whose oldest error was dropped: whole elements, and members of others, in any order."""
 
 
-@pytest.mark.parametrize("paths", permutations(list(CHANGED)[:4]))
+@pytest.mark.parametrize("paths", list(permutations(list(CHANGED)[:4])))
 def test_an_update_inside_of_a_list_is_an_event_like_any_other(paths: tuple[str, ...]) -> None:
     fields = {path: CHANGED[path] for path in (*paths, "state")}
     change = {
