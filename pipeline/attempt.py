@@ -54,14 +54,20 @@ class Attempt:
                 folder = TemporaryDirectory(prefix="millrace-", ignore_cleanup_errors=True)
                 path = Path(self._cleanup.enter_context(folder), "document")
                 documents = self._desk.store.documents
-                await until_available(lambda: documents.save(self._task.document, path), "reading a document")
+                task = self._task
+                await until_available(
+                    lambda: documents.save(task.document, path, as_of=task.as_of), "reading a document"
+                )
                 self._path = path
         return self._path
 
     async def checkpoints(self) -> Mapping[str, Any]:
         """Return the parts that earlier attempts saved."""
         outputs = self._desk.store.outputs
-        saved = await until_available(lambda: outputs.checkpoints(self._task.id), "reading checkpoints")
+        task = self._task
+        saved = await until_available(
+            lambda: outputs.checkpoints(task.id, as_of=task.as_of), "reading checkpoints"
+        )
         return {
             key.removeprefix(self._prefix): value
             for key, value in saved.items()
@@ -98,4 +104,6 @@ class Attempt:
         task = self._task
         revision = task.inputs[stage]
         outputs = self._desk.store.outputs
-        return await until_available(lambda: outputs.body(task.job, stage, revision), "reading an output")
+        return await until_available(
+            lambda: outputs.body(task.job, stage, revision, as_of=task.as_of), "reading an output"
+        )

@@ -141,6 +141,8 @@ class Task:
     inputs: Mapping[str, int]
     """Revision of every earlier stage's output that this task may read, by stage."""
     input: Input
+    as_of: Any = None
+    """Operation time of the claim: what the attempt reads must not be older, see `driver.reading`."""
     alone: bool = False
     """This is its last attempt, and an earlier one died with its worker: nothing else may run beside it."""
 

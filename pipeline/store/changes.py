@@ -20,7 +20,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
 from pipeline.errors import HistoryLost, StoreError
-from pipeline.store.driver import Doc, is_outage, translate, translated
+from pipeline.store.driver import Doc, is_outage, reading, translate, translated
 
 HISTORY_LOST_CODES = frozenset(
     {
@@ -305,8 +305,7 @@ class Changes:
 
         A plain majority read can miss a job that is in flight; a session advanced to `since` waits.
         """
-        async with self._db.client.start_session(causal_consistency=True) as session:
-            session.advance_operation_time(since)
+        async with reading(self._db.client, since) as session:
             query = {"state": "submitted", "pipeline": {"$in": list(pipelines)}}
             fields = dict.fromkeys((*_JOB_FIELDS, "document.sha256"), 1)
             return await self._db["jobs"].find(query, fields, session=session).to_list()

@@ -25,7 +25,7 @@ from pymongo.errors import PyMongoError
 from pipeline.crashpoints import crash_point
 from pipeline.errors import NotFound
 from pipeline.model import DocumentReference
-from pipeline.store.driver import Doc, translate, translated
+from pipeline.store.driver import Doc, reading, translate, translated
 
 CHUNK_BYTES = 1024 * 1024
 """GridFS chunk size: fewer round trips than its default of 255 KiB, well below 16 MiB.
@@ -51,6 +51,7 @@ class Documents:
     """The GridFS bucket `documents`."""
 
     def __init__(self, db: AsyncDatabase[Doc]) -> None:
+        self._client = db.client
         self._uploads = db["uploads"]
         self._jobs = db["jobs"]
         self._outputs = db["outputs"]
@@ -106,8 +107,8 @@ class Documents:
             await self._bucket.delete(file_id)
         await self.settle(file_id)
 
-    async def content(self, document: DocumentReference) -> AsyncIterator[bytes]:
-        """Yield a document's bytes in pieces.
+    async def content(self, document: DocumentReference, *, as_of: Any = None) -> AsyncIterator[bytes]:
+        """Yield a document's bytes in pieces, as of an operation time at least.
 
         Raises:
             NotFound: the file is gone, or some of its bytes are.
@@ -117,9 +118,10 @@ class Documents:
             yield document.inline
             return
         try:
-            stream = await self._bucket.open_download_stream(document.file_id)
-            while piece := await stream.readchunk():
-                yield piece
+            async with reading(self._client, as_of) as session:
+                stream = await self._bucket.open_download_stream(document.file_id, session=session)
+                while piece := await stream.readchunk():
+                    yield piece
         except NoFile as error:
             raise NotFound(f"the document {document.name!r} is not in the database any more") from error
         except CorruptGridFile as error:
@@ -127,8 +129,8 @@ class Documents:
         except PyMongoError as error:
             raise translate(error) from error
 
-    async def save(self, document: DocumentReference, path: Path) -> None:
-        """Write a document to a local file.
+    async def save(self, document: DocumentReference, path: Path, *, as_of: Any = None) -> None:
+        """Write a document to a local file, as of an operation time at least.
 
         Raises:
             NotFound: the file is gone, or its bytes are not those that were submitted.
@@ -136,7 +138,7 @@ class Documents:
         """
         digest = hashlib.sha256()
         async with await anyio.open_file(path, "wb") as file:
-            async for piece in self.content(document):
+            async for piece in self.content(document, as_of=as_of):
                 digest.update(piece)
                 await file.write(piece)
         if digest.hexdigest() != document.sha256:

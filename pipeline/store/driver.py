@@ -3,7 +3,8 @@
 import asyncio
 import re
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -13,6 +14,7 @@ from uuid import UUID
 import anyio
 from bson.errors import BSONError
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
     AutoReconnect,
@@ -167,6 +169,19 @@ def is_outage(error: PyMongoError) -> bool:
     failures = details.get("writeErrors") or []
     unconfirmed = details.get("writeConcernErrors") and not failures
     return bool(unconfirmed) or error.code in _PASSING or any(each["code"] in _PASSING for each in failures)
+
+
+@asynccontextmanager
+async def reading(client: Client, as_of: Any) -> AsyncIterator[AsyncClientSession]:
+    """Open a session whose reads see at least what was durable at an operation time.
+
+    After a failover a new primary serves majority reads that are older than what the one before it had
+    acknowledged, until it has caught up; these reads wait for that. None: no such time.
+    """
+    async with client.start_session(causal_consistency=True) as session:
+        if as_of is not None:
+            session.advance_operation_time(as_of)
+        yield session
 
 
 async def until_first(

@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pipeline.errors import NotFound
 from pipeline.model import DocumentReference, StageOutput, Task, task_id
 from pipeline.store.documents import Documents
-from pipeline.store.driver import Doc, translated
+from pipeline.store.driver import Doc, reading, translated
 
 LARGE_BODY = 8 * 1024 * 1024
 """Bytes, as JSON or as BSON, from which a body goes to GridFS; MongoDB takes 16 MiB in a document."""
@@ -29,6 +29,7 @@ class Outputs:
     """What stages wrote."""
 
     def __init__(self, db: AsyncDatabase[Doc], documents: Documents) -> None:
+        self._client = db.client
         self._outputs = db["outputs"]
         self._checkpoints = db["checkpoints"]
         self._documents = documents
@@ -54,35 +55,33 @@ class Outputs:
         )
 
     @translated
-    async def body(self, job: str, stage: str, revision: int) -> Doc:
-        """Return the body of one output.
+    async def body(self, job: str, stage: str, revision: int, *, as_of: Any = None) -> Doc:
+        """Return the body of one output, as of an operation time at least.
 
         Raises:
             NotFound: the stage has not written it (yet).
         """
-        return await self._body(
-            await self._find(job, stage, revision, {"body": 1, "file_id": 1, "sha256": 1})
-        )
-
-    async def _find(self, job: str, stage: str, revision: int, fields: Mapping[str, int]) -> Doc:
-        found = await self._outputs.find_one({"_id": task_id(job, stage, revision)}, fields)
+        async with reading(self._client, as_of) as session:
+            fields = {"body": 1, "file_id": 1}
+            found = await self._outputs.find_one(
+                {"_id": task_id(job, stage, revision)}, fields, session=session
+            )
         if found is None:
             raise NotFound(f"job {job} has no output of stage {stage!r} (yet)")
-        return found
-
-    async def _body(self, output: Doc) -> Doc:
-        if "body" in output:
-            body: Doc = output["body"]
+        if "body" in found:
+            body: Doc = found["body"]
             return body
-        reference = DocumentReference("output", "application/json", 0, "", file_id=output["file_id"])
-        pieces = [piece async for piece in self._documents.content(reference)]
+        reference = DocumentReference("output", "application/json", 0, "", file_id=found["file_id"])
+        pieces = [piece async for piece in self._documents.content(reference, as_of=as_of)]
         loaded: Doc = json.loads(b"".join(pieces))
         return loaded
 
     @translated
-    async def checkpoints(self, task: str) -> dict[str, Any]:
-        """Return the parts that this task's attempts saved, by key."""
-        return {each["key"]: each["value"] async for each in self._checkpoints.find({"task": task})}
+    async def checkpoints(self, task: str, *, as_of: Any = None) -> dict[str, Any]:
+        """Return the parts that this task's attempts saved, by key, as of an operation time at least."""
+        async with reading(self._client, as_of) as session:
+            found = self._checkpoints.find({"task": task}, session=session)
+            return {each["key"]: each["value"] async for each in found}
 
 
 def _is_large(encoded: bytes, body: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -19,7 +19,7 @@ from pipeline import transitions
 from pipeline.context import Progress
 from pipeline.crashpoints import crash_point
 from pipeline.model import DocumentReference, Input, Lease, Task
-from pipeline.store.driver import Doc, is_outage, translated, until_first
+from pipeline.store.driver import Doc, is_outage, reading, translated, until_first
 
 _log = logging.getLogger("millrace.store")
 
@@ -90,7 +90,7 @@ class Tasks:
         ask = self._unread[claim_id] = _Ask(chosen)
         try:
             # Bounded: a task that a killed process left locked must not hold up the others.
-            async with self._db.client.start_session(causal_consistency=True) as session:
+            async with reading(self._db.client, None) as session:
                 with pymongo.timeout(CLAIM_SECONDS):
                     await self._tasks.update_many(
                         {"_id": {"$in": chosen}, "state": "ready", **_DUE},
@@ -108,7 +108,7 @@ class Tasks:
         """Return what the claims so far have got; they are kept until that is known."""
         asked = {task for ask in self._unread.values() for task in ask.tasks}
         query = {"_id": {"$in": sorted(asked)}, "lease.claim_id": {"$in": list(self._unread)}}
-        async with self._db.client.start_session(causal_consistency=True) as session:
+        async with reading(self._db.client, None) as session:
             # A new primary serves majority reads that are older than what the one before it has confirmed;
             # and what an unanswered claim wrote may not be majority-committed yet.
             for ask in self._unread.values():
@@ -116,6 +116,7 @@ class Tasks:
                 session.advance_operation_time(done_at)
             taken = await self._tasks.find(query, session=session).to_list()
             tasks = await self._with_jobs(taken, session) if taken else []
+            tasks = [replace(task, as_of=session.operation_time) for task in tasks]
         self._contended = len(taken) < len(asked)
         self._unread.clear()
         crash_point("claim.taken", lambda: [task.id for task in tasks])
@@ -156,14 +157,18 @@ class Tasks:
             UpdateOne(transitions.held(task, lease), [{"$set": _renewed(lease_for, progress)}])
             for task, lease, progress in renewals
         ]
-        with pymongo.timeout(lease_for.total_seconds() / 8):
-            result = await self._tasks.bulk_write(writes, ordered=False)
-        crash_point("renew.sent", lambda: [task for task, _, _ in renewals])
-        if result.matched_count == len(writes):
-            return []
-        claims = {task: lease.claim_id for task, lease, _ in renewals}
-        query = {"_id": {"$in": list(claims)}, "state": "running"}
-        current = {each["_id"]: each async for each in self._tasks.find(query, {"lease": 1})}
+        async with reading(
+            self._db.client, None
+        ) as session:  # what it reads then is not older than its write
+            with pymongo.timeout(lease_for.total_seconds() / 8):
+                result = await self._tasks.bulk_write(writes, ordered=False, session=session)
+            crash_point("renew.sent", lambda: [task for task, _, _ in renewals])
+            if result.matched_count == len(writes):
+                return []
+            claims = {task: lease.claim_id for task, lease, _ in renewals}
+            query = {"_id": {"$in": list(claims)}, "state": "running"}
+            found = self._tasks.find(query, {"lease": 1}, session=session)
+            current = {each["_id"]: each async for each in found}
         return [
             task
             for task, claim in claims.items()
