@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from pipeline import telemetry, transitions
 from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
-from pipeline.errors import LeaseLost, StateConflict
+from pipeline.errors import LeaseLost, PermanentError, StateConflict, StoreUnavailable
 from pipeline.model import Submitted
 from pipeline.stage import Pipeline
 
@@ -64,8 +64,14 @@ class Admitter:
                     await self._committer.commit(change)
                 except LeaseLost:
                     _log.debug("job %s was admitted elsewhere, or cancelled", job.id)
+                except StoreUnavailable:
+                    # This worker stops: the position stays before this job, whoever comes next admits it.
+                    _log.warning("job %s may not be admitted yet", job.id)
+                    return
                 except StateConflict:
                     _log.exception("job %s is submitted, but has a task: run `millrace verify`", job.id)
+                except PermanentError:
+                    _log.exception("job %s can't be admitted", job.id)
             self._settled(job.id)
 
 

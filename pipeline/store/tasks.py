@@ -29,7 +29,7 @@ Renewal = tuple[str, Lease, Progress | None]
 SMALL_BODY = 64 * 1024
 """Bytes of the largest output that is read with the claim of the task that works on it."""
 
-CLAIM_SECONDS = 5.0
+CLAIM_SECONDS = 3.0
 """Longest that a claim may take; what it did is found out then, and the next one asks for other tasks."""
 
 _CANDIDATE = {"attempt": 1, "max_attempts": 1, "deaths": 1}
@@ -56,7 +56,7 @@ class Tasks:
         self._tasks = db["tasks"]
         self._jobs = db["jobs"]
         self._outputs = db["outputs"]
-        self._contended = False
+        self._contended = self._blocked = False
         self._unread: dict[str, _Ask] = {}
         """Claims of which the answer is not known yet, by claim_id."""
 
@@ -84,8 +84,11 @@ class Tasks:
                 return claimed
 
     async def _take(self, ids: list[str], limit: int, worker: str, lease_for: timedelta) -> None:
-        """Compare-and-set the best candidates; after a lost race, some of them at random."""
-        chosen = random.sample(ids, min(limit, len(ids))) if self._contended else ids[:limit]
+        """Compare-and-set the best candidates; after a lost race, or a wait for a lock, some at random."""
+        count = min(limit, len(ids))
+        if self._blocked:
+            count = max(1, count // 2)  # so that what is locked is among them less and less often
+        chosen = random.sample(ids, count) if self._contended or self._blocked else ids[:count]
         claim_id = uuid4().hex
         ask = self._unread[claim_id] = _Ask(chosen)
         try:
@@ -98,10 +101,12 @@ class Tasks:
                         session=session,
                     )
                 ask.done_at = session.operation_time
+            self._blocked = False
         except PyMongoError as error:
             # update_many is not retried by the driver: what it did is read back by its claim_id.
             if not is_outage(error):
                 raise
+            self._blocked = True
         crash_point("claim.sent", lambda: chosen)
 
     async def _answers(self) -> list[Task]:
