@@ -134,7 +134,8 @@ class Leases:
                     self._dirty = anyio.Event()
                     await self._write([each for each in self._held.values() if each.progress or each.doubted])
                     await anyio.sleep(PROGRESS_INTERVAL)
-            async for _ in pauses():
+            # After an outage others wait one lease before they take anything: be back well within that.
+            async for _ in pauses(longest=self._lease_for.total_seconds() / 8):
                 if await self._write(list(self._held.values())):
                     break
 

@@ -15,13 +15,13 @@ _FIRST, _LONGEST = 0.1, 5.0
 T = TypeVar("T")
 
 
-async def pauses() -> AsyncIterator[None]:
-    """Yield at once, then after pauses that double up to five seconds, a random half taken off."""
-    pause = _FIRST
+async def pauses(longest: float = _LONGEST) -> AsyncIterator[None]:
+    """Yield at once, then after pauses that double up to `longest` seconds, a random half taken off."""
+    pause = min(_FIRST, longest)
     while True:
         yield
         await anyio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- jitter, no secret
-        pause = min(2 * pause, _LONGEST)
+        pause = min(2 * pause, longest)
 
 
 async def until_available(call: Callable[[], Awaitable[T]], what: str) -> T:
