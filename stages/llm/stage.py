@@ -8,6 +8,9 @@ from stages.llm.params import LlmParams
 from stages.llm.settings import LlmSettings
 from stages.outputs import LlmOutput, NerOutput, OcrOutput
 
+EXTRACTION_TIME = timedelta(minutes=5)
+"""For the extractive engine; a thousand pages take it seconds."""
+
 
 @stage(
     name="llm",
@@ -31,7 +34,9 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
     text = await context.output(OcrOutput)
     settings = LlmSettings.read()
     if settings.base_url is None or not text.text.strip():
-        return await context.run_process(extract, context.document.name, text, entities, params)
+        return await context.run_process(
+            extract, context.document.name, text, entities, params, timeout=EXTRACTION_TIME
+        )
     # Imported here: the child processes of the extractive engine need no client.
     from stages.llm.endpoint import open_endpoint
     from stages.llm.reader import Reader

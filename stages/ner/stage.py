@@ -1,10 +1,8 @@
 """The stage: from a document's text to the entities that it names."""
 
 from collections.abc import Callable
-from functools import partial
+from datetime import timedelta
 from typing import TypeVar, TypeVarTuple
-
-import anyio.to_thread
 
 from pipeline import StageContext, stage
 from stages.ner import hints, location, part, repeats, rules
@@ -15,8 +13,8 @@ from stages.outputs import NerOutput, OcrOutput
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
-_SHORT = 4_000
-"""Characters, a plain page: tens of milliseconds, less than handing it to a child process may take."""
+_PART_TIME = timedelta(minutes=5)
+"""For one call of the rules; a page takes tens of milliseconds."""
 
 
 async def find(text: OcrOutput, context: StageContext, params: NerParams) -> NerOutput:
@@ -30,28 +28,24 @@ async def find(text: OcrOutput, context: StageContext, params: NerParams) -> Ner
         PermanentError: pages that don't fit their text.
     """
     location.check(text)
-    read = await _run(context, len(text.text), hints.read, text.text[: hints.READ], params)
+    read = await _run(context, hints.read, text.text[: hints.READ], params)
 
     async def search(piece: Part) -> list[Span]:
-        found = await _run(context, len(piece.text), rules.find, piece.text, read)
+        found = await _run(context, rules.find, piece.text, read)
         return [span.moved(piece.start) for span in found]
 
     parts = part.split(text.pages)
     unit = "page" if len(parts) == len(text.pages) else "part"
     found = await context.each(parts, search, list[Span], unit=unit)
     spans = [span for spans in found for span in spans]
-    spans = await _run(context, len(text.text), repeats.complete, text.text, spans)
+    spans = await _run(context, repeats.complete, text.text, spans)
     wanted = [span for span in spans if params.labels is None or span.label in params.labels]
     return NerOutput(entities=list(location.entities(text, wanted, rules.ENGINE)), engine=rules.ENGINE)
 
 
-async def _run(
-    context: StageContext, length: int, function: Callable[[*Arguments], T], *arguments: *Arguments
-) -> T:
-    """Call the function on a text of that length: a short one in a thread, others in a child process."""
-    if length <= _SHORT:
-        return await anyio.to_thread.run_sync(partial(function, *arguments))
-    return await context.run_process(function, *arguments)
+async def _run(context: StageContext, function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
+    """Call the function in a child process, as patterns can take long over a text that was made for it."""
+    return await context.run_process(function, *arguments, timeout=_PART_TIME)
 
 
 ner = stage(name="ner", version=1)(find)

@@ -1,5 +1,6 @@
 """The stage itself: asks child processes for the pages, one by one, and joins them."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import BaseModel, Field
@@ -13,6 +14,8 @@ from stages.outputs import OcrOutput, Page
 MAX_PAGES = 5000
 """Every page is a checkpoint, and all of them together are one output."""
 PAGE_BREAK = "\f"
+PAGE_TIME = timedelta(minutes=5)
+"""For one page, or for a first look at a document; a scanned page takes two or three seconds."""
 _RECOGNISED = frozenset(("ocr", "text-layer+ocr"))
 
 
@@ -40,7 +43,7 @@ async def ocr(document: Document, context: StageContext, params: OcrParams) -> O
         PartError: a page cannot be read; `__cause__` says why.
     """
     path = str(await document.path())
-    source = await context.run_process(inspect, path)
+    source = await context.run_process(inspect, path, timeout=PAGE_TIME)
     pages = min(source.pages, params.first_pages or source.pages)
     if pages > MAX_PAGES:
         raise PermanentError(
@@ -50,7 +53,7 @@ async def ocr(document: Document, context: StageContext, params: OcrParams) -> O
     settings = PageSettings(params.dpi, params.force_ocr)
 
     async def read(number: int) -> Page:
-        return await context.run_process(read_page, source, number, settings)
+        return await context.run_process(read_page, source, number, settings, timeout=PAGE_TIME)
 
     return _joined(await context.each(range(1, pages + 1), read, Page, unit="page"), source.engine)
 
