@@ -1,0 +1,37 @@
+"""What a benchmark measures: one value beside its reference."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Bound = Literal["at least", "at most"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of the table, and one entry of `bench.json`."""
+
+    name: str
+    """Such as `throughput.one_worker`: the benchmark's name, then what it measured."""
+    value: float
+    unit: str
+    """Such as `chains/s`, `ms`, `%`."""
+    reference: float | None = None
+    """The same thing done bare, in the same run and the same unit; None when the target is on the value."""
+    target: float | None = None
+    """What the ratio must reach, or the value when there is no reference; None: nothing was promised."""
+    bound: Bound = "at least"
+    note: str = ""
+    """What a reader has to know: sizes, what the reference is."""
+
+    @property
+    def ratio(self) -> float | None:
+        """The value divided by its reference."""
+        return None if self.reference is None else self.value / self.reference
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether the target is reached; None when there is none."""
+        if self.target is None:
+            return None
+        measured = self.value if self.ratio is None else self.ratio
+        return measured >= self.target if self.bound == "at least" else measured <= self.target
