@@ -1,9 +1,11 @@
-"""What a benchmark measures: one value beside its reference."""
+"""What a benchmark measures: values beside their references, and series for the plots."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Bound = Literal["at least", "at most"]
+Plot = Literal["workers", "latency"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +37,34 @@ class Figure:
             return None
         measured = self.value if self.ratio is None else self.ratio
         return measured >= self.target if self.bound == "at least" else measured <= self.target
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of `bench.json`."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "reference": self.reference,
+            "ratio": self.ratio,
+            "target": self.target,
+            "bound": self.bound,
+            "ok": self.ok,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a plot: y over x, or the distribution of a sample."""
+
+    plot: Plot
+    label: str
+    """What the legend says, such as `Millrace`."""
+    y: Sequence[float]
+    """In the plot's unit: chains/s over worker processes, or milliseconds."""
+    x: Sequence[float] | None = None
+    """As many as `y`, ascending; None when `y` is a sample whose distribution is drawn."""
+
+
+Measured = Sequence[Figure | Series]
+"""What a benchmark returns: a list of figures, and series among them where it has any."""

@@ -1,0 +1,69 @@
+"""Which benchmarks there are, and how long each may take."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from benchmarks.figure import Measured
+from benchmarks.ground import Form
+
+Measure = Callable[[Form], Awaitable[Measured]]
+
+LIMIT = 4
+"""A benchmark is ended after this many times its budget: on a busy machine all are slower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A module with `async def measure(form: Form) -> Measured`."""
+
+    name: str
+    what: str
+    """What it shows, in a few words."""
+    seconds: tuple[float, float] = (600, 60)
+    """Its budget on the reference machine: in the whole form, and in the short one."""
+
+    def budget(self, form: Form) -> float:
+        """Return the seconds that this form should take."""
+        whole, short = self.seconds
+        return short if form.short else whole
+
+    def load(self) -> Measure:
+        """Import its module.
+
+        Raises:
+            ImportError: there is none, or it can't be imported.
+        """
+        module = import_module(self.name if "." in self.name else f"benchmarks.{self.name}")
+        measure: Measure = module.measure
+        return measure
+
+
+BENCHMARKS = (
+    Benchmark("throughput", "chains/s of one worker process", (120, 10)),
+    Benchmark("latency", "submit → end of a job on an idle worker", (60, 8)),
+    Benchmark("idle", "what a worker and an API process cost while there is nothing to do", (90, 20)),
+    Benchmark("backlog", "claims and memory with a long queue", (420, 15)),
+    Benchmark("workers", "1 to 16 worker processes on one queue", (180, 20)),
+    Benchmark("resume", "back to work after kill -9", (120, 10)),
+    Benchmark("submissions", "POST /v1/jobs", (60, 8)),
+    Benchmark("watchers", "event streams over HTTP", (90, 10)),
+    Benchmark("progress", "what progress reports cost", (60, 7)),
+    Benchmark("real_work", "pages/s through OCR", (600, 12)),
+)
+"""In the order in which they run. The short budgets add up to two minutes."""
+
+
+def chosen(names: list[str]) -> list[Benchmark]:
+    """Return the benchmarks of these names, all when there is none; a dotted name is a module elsewhere.
+
+    Raises:
+        ValueError: there is none of a name; the message says which there are.
+    """
+    if not names:
+        return list(BENCHMARKS)
+    known = {each.name: each for each in BENCHMARKS}
+    unknown = [name for name in names if name not in known and "." not in name]
+    if unknown:
+        raise ValueError(f"no benchmark is named {', '.join(unknown)}; there are: {', '.join(known)}")
+    return [known.get(name) or Benchmark(name, name) for name in names]
