@@ -52,10 +52,10 @@ def _latency(axes: Axes, lines: Sequence[Series]) -> None:
         values = sorted(line.y)
         shares = [100 * position / len(values) for position in range(1, len(values) + 1)]
         drawn = max(1, int(_TAIL * len(values)))
-        axes.step(values[:drawn], shares[:drawn], where="post", label=line.label, color=colour)
         median = values[len(values) // 2]
+        label = f"{line.label}, median {median:.1f} ms"
+        axes.step(values[:drawn], shares[:drawn], where="post", label=label, color=colour)
         axes.plot([median], [50], "o", color=colour)
-        axes.annotate(f"{median:.1f} ms", (median, 50), xytext=(8, -4), textcoords="offset points")
     axes.set_xlim(left=0)
     axes.set_ylim(0, 101)
     _finish(axes, "Latency of a job on an idle worker", "milliseconds", "% of jobs that were done by then")
