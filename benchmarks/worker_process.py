@@ -1,0 +1,91 @@
+"""Worker processes, started by the command line as users start them."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from subprocess import DEVNULL
+
+import anyio
+import psutil
+from anyio.abc import Process
+
+from pipeline.store import Store
+from pipeline.tether import tethered
+
+NOOP_NAME = "benchmarks.ground:NOOP"
+_LOOK_AGAIN = 0.02
+_START_SECONDS = 60
+_STOP_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """A running worker."""
+
+    name: str
+    process: Process
+
+    def cpu_seconds(self) -> float:
+        """Return what it has computed so far."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def resident_bytes(self) -> int:
+        """Return the memory that it occupies now."""
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    async def kill(self) -> None:
+        """End it as `kill -9` does, and reap it."""
+        self.process.kill()
+        await self.process.wait()
+
+
+@asynccontextmanager
+async def worker_process(
+    store: Store, name: str, *options: str, pipeline: str = NOOP_NAME, **environment: str
+) -> AsyncIterator[WorkerProcess]:
+    """Run `millrace worker` on the store's database until the end of the block, where it is stopped softly.
+
+    It may not be ready yet when the block begins: `until_registered` waits for that.
+    """
+    uri = store.settings.mongodb_uri
+    assert uri is not None  # noqa: S101 -- a connected store has one
+    command = [sys.executable, "-m", "api.cli", "worker", "--pipeline", pipeline, "--name", name, *options]
+    variables = {
+        **os.environ,
+        "MILLRACE_MONGODB_URI": uri.get_secret_value(),
+        "MILLRACE_DATABASE": store.settings.database,
+        "MILLRACE_LOG_LEVEL": "ERROR",
+        **environment,
+    }
+    process = await anyio.open_process(
+        tethered(command), stdin=DEVNULL, stdout=DEVNULL, stderr=None, env=variables
+    )
+    try:
+        yield WorkerProcess(name, process)
+    finally:
+        with anyio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.terminate()
+            with anyio.move_on_after(_STOP_SECONDS):
+                await process.wait()
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+async def until_registered(store: Store, *workers: WorkerProcess) -> None:
+    """Wait until these workers have registered.
+
+    Raises:
+        RuntimeError: one has ended while it started.
+    """
+    names = [each.name for each in workers]
+    with anyio.fail_after(_START_SECONDS):
+        while await store.db["workers"].count_documents({"_id": {"$in": names}}) < len(names):
+            for each in workers:
+                if each.process.returncode is not None:
+                    raise RuntimeError(f"{each.name} ended with code {each.process.returncode}")
+            await anyio.sleep(_LOOK_AGAIN)
