@@ -1,0 +1,53 @@
+"""A peer's worker process: `python -m benchmarks.peers.worker PEER SETTING ADDRESS…`."""
+
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from anyio.abc import Process
+
+from benchmarks.peers.peer import Addresses
+from benchmarks.peers.process import running
+from pipeline.tether import tethered
+
+_STARTED = "MILLRACE_BENCHMARK_STARTED"
+
+
+@asynccontextmanager
+async def worker_process(
+    peer: str, setting: str, addresses: Addresses, log: Path, started_file: Path
+) -> AsyncIterator[Process]:
+    """Run a worker process of this peer until the end of the block."""
+    started_file.unlink(missing_ok=True)
+    command = [sys.executable, "-m", __name__, peer, setting, *addresses]
+    async with running(tethered(command), log, environment={_STARTED: str(started_file)}) as process:
+        yield process
+
+
+def started() -> None:
+    """Note, in the worker, that it begins to take work: the first call counts."""
+    file = os.environ.pop(_STARTED, None)
+    if file is not None:
+        part = Path(f"{file}.part")
+        part.write_text(str(time.monotonic()))
+        part.rename(file)
+
+
+def started_at(started_file: Path) -> float:
+    """Return when the worker began, by the monotonic clock that all processes here share."""
+    return float(started_file.read_text())
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Be a worker."""
+    from benchmarks.peers.registry import BY_NAME
+
+    peer, setting, *addresses = arguments
+    BY_NAME[peer].peer().work(setting, addresses)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
