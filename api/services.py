@@ -26,18 +26,19 @@ class Services:
     pipelines: dict[str, Pipeline]
 
 
-def services(request: Request) -> Services:
+# All of these are coroutines: the framework would call plain functions in threads.
+async def services(request: Request) -> Services:
     """Return the application's services."""
     found: Services = request.app.state.services
     return found
 
 
-def client(request: Request) -> Client:
+async def client(request: Request) -> Client:
     """Return the caller's tenant's client."""
-    return Client(services(request).store)
+    return Client((await services(request)).store)
 
 
-def job_id(id: str) -> str:  # noqa: A002 -- the path's own name
+async def job_id(id: str) -> str:  # noqa: A002 -- the path's own name
     """Check a job id of the path, before it is looked up."""
     if not is_job_id(id):
         raise NotFound(f"there is no job {id[:80]}")

@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1", responses=answers(422, 503))
 
 
 async def _watch(request: Request, job: str | None) -> AsyncIterator[ServerSentEvent]:
-    service, tenant = services(request), client(request)
+    service, tenant = await services(request), await client(request)
     watch = Watch(
         feed=service.feed,
         seals=service.seals,
@@ -28,11 +28,11 @@ async def _watch(request: Request, job: str | None) -> AsyncIterator[ServerSentE
 
 async def watch_job(request: Request, job: AJobId) -> AsyncIterator[ServerSentEvent]:
     """Check a watcher's request before the response begins, so that errors are problems."""
-    service = services(request)
+    service = await services(request)
     last = request.headers.get("last-event-id")
     if last:
         service.seals.open(last)
-    await client(request).get(job)
+    await (await client(request)).get(job)
     return await _watch(request, job)
 
 
@@ -40,7 +40,7 @@ async def watch_all(request: Request) -> AsyncIterator[ServerSentEvent]:
     """Check a watcher's request before the response begins."""
     last = request.headers.get("last-event-id")
     if last:
-        services(request).seals.open(last)
+        (await services(request)).seals.open(last)
     return await _watch(request, None)
 
 

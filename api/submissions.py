@@ -15,7 +15,7 @@ from pipeline.client import Client
 from pipeline.errors import SubmissionError
 from pipeline.model import PRIORITY_RANGE
 from pipeline.stage import Pipeline
-from pipeline.store.documents import StoredFile
+from pipeline.store.documents import InlineFile, StoredFile
 from pipeline.views import JobView
 
 
@@ -89,31 +89,35 @@ router = APIRouter(prefix="/v1", responses=answers(422, 503))
 @router.post(
     "/jobs",
     status_code=status.HTTP_202_ACCEPTED,
+    response_model=JobView,
     responses=answers(400, 408, 413),
     openapi_extra=_FORM,
 )
 async def submit(
     request: Request,
-    response: Response,
     service: AService,
     client: AClient,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
-) -> JobView:
+) -> Response:
     """Submit a document. When this answers 202 the job is durable."""
     stored, name, options = await _receive(Upload(request), service, client)
     # From here on the document is the submission's: when that fails without an answer, the job may be there.
     job, _ = await client.submit(
         stored, name, options.pop("pipeline"), idempotency_key=idempotency_key, **options
     )
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return job
+    return Response(
+        job.model_dump_json(),
+        status.HTTP_202_ACCEPTED,
+        {"Location": f"/v1/jobs/{job.id}"},
+        media_type="application/json",
+    )
 
 
 async def _receive(
     upload: Upload, service: Services, client: Client
-) -> tuple[StoredFile, str, dict[str, Any]]:
+) -> tuple[StoredFile | InlineFile, str, dict[str, Any]]:
     """Receive a form: its document stored, its name, the other fields checked. On errors nothing stays."""
-    stored: StoredFile | None = None
+    stored: StoredFile | InlineFile | None = None
     name, fields = "", {}
     limit = service.settings.upload_timeout.total_seconds()
     try:
@@ -125,7 +129,7 @@ async def _receive(
                     raise BadRequest("send one document, in the form field `file`")
                 else:
                     name = part.filename
-                    stored = await client.upload(part.content(service.settings.max_upload), name)
+                    stored = await client.receive(part.content(service.settings.max_upload), name)
         if stored is None:
             raise BadRequest("there is no document: send it in the form field `file`")
         if stored.size == 0:
@@ -146,14 +150,14 @@ async def _checked(fields: dict[str, str], service: Services, client: Client) ->
         submission = Submission.model_validate(fields)
     except ValidationError as error:
         raise SubmissionError(f"the form is not valid: {explain(error.errors())}") from error
-    known = set(await client.stage_names()) | set(service.pipelines)
-    if submission.pipeline not in known:
-        raise SubmissionError(
-            f"no worker knows the pipeline {submission.pipeline!r}; there are: {', '.join(sorted(known))}"
-        )
     pipeline = service.pipelines.get(submission.pipeline)
     if pipeline is not None:
         _check_params(pipeline, submission.params)
+    elif not await service.store.pipelines.stages_of(submission.pipeline):
+        known = sorted({*await client.stage_names(), *service.pipelines})
+        raise SubmissionError(
+            f"no worker knows the pipeline {submission.pipeline!r}; there are: {', '.join(known)}"
+        )
     return dict(submission)
 
 

@@ -1,6 +1,6 @@
 """Submit documents and look after jobs, from Python."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pipeline.crashpoints import crash_point
 from pipeline.errors import NotFound, SubmissionError
 from pipeline.model import DEFAULT_TENANT
 from pipeline.store import Store
-from pipeline.store.documents import CHUNK_BYTES, StoredFile
+from pipeline.store.documents import CHUNK_BYTES, InlineFile, StoredFile
 from pipeline.submission import clean_name, job_document
 from pipeline.views import JobView, job_view
 
@@ -27,14 +27,19 @@ class Client:
         """Store a document in GridFS, in bounded memory; `submit` it or `discard` it then."""
         return await self._store.documents.store(self.tenant, clean_name(name), content)
 
-    async def discard(self, stored: StoredFile) -> None:
+    async def receive(self, content: AsyncIterator[bytes], name: str) -> StoredFile | InlineFile:
+        """Take a document: a small one is kept in memory until its job is inserted, others are stored."""
+        return await self._store.documents.receive(self.tenant, clean_name(name), content)
+
+    async def discard(self, stored: StoredFile | InlineFile) -> None:
         """Remove a document for which no job was submitted."""
-        await self._store.documents.discard(stored.file_id)
+        if isinstance(stored, StoredFile):
+            await self._store.documents.discard(stored.file_id)
 
     async def submit(
-        self, stored: StoredFile, name: str, pipeline: str, **options: Any
+        self, stored: StoredFile | InlineFile, name: str, pipeline: str, **options: Any
     ) -> tuple[JobView, bool]:
-        """Submit a job for a stored document; when this returns, the job is not lost any more.
+        """Submit a job for a document; when this returns, the job is not lost any more.
 
         Returns the job, and whether it is new: with an idempotency key that was used before, the
         earlier job is returned and the document discarded. For the options see `job_document`.
@@ -46,30 +51,23 @@ class Client:
         """
         with telemetry.span(telemetry.SUBMIT, {telemetry.PIPELINE: pipeline}):
             try:
-                job = job_document(
-                    pipeline,
-                    name=name,
-                    file_id=stored.file_id,
-                    size=stored.size,
-                    sha256=stored.sha256,
-                    tenant=self.tenant,
-                    **options,
-                )
+                job = job_document(pipeline, name=name, tenant=self.tenant, **stored.fields, **options)
                 kept, new = await self._store.jobs.insert(job)
             except SubmissionError:
                 await self.discard(stored)
                 raise
         crash_point("submit.inserted")
-        if new:
-            await self._store.documents.settle(stored.file_id)
-        else:
+        if not new:
             await self.discard(stored)
-        return await self._view(kept), new
+            return await self._view(kept), False
+        if isinstance(stored, StoredFile):
+            await self._store.documents.settle(stored.file_id)
+        return job_view(kept, [], await self._store.pipelines.stages_of(pipeline)), True
 
     async def submit_file(self, path: Path, pipeline: str = "documents", **options: Any) -> JobView:
         """Submit a local file; options as for `submit`."""
         job, _ = await self.submit(
-            await self.upload(_pieces(path), path.name), path.name, pipeline, **options
+            await self.receive(_pieces(path), path.name), path.name, pipeline, **options
         )
         return job
 
@@ -131,15 +129,12 @@ class Client:
             await self._store.jobs.rerun(job, self.tenant, stage)
         return await self.get(job)
 
-    async def stage_names(self) -> dict[str, list[str]]:
-        """Return the stages of every registered pipeline, in its newest version."""
-        found: dict[str, list[str]] = {}
-        for record in await self._store.pipelines.list():
-            found.setdefault(record["name"], [stage["name"] for stage in record["stages"]])
-        return found
+    async def stage_names(self) -> Mapping[str, Sequence[str]]:
+        """Return the stages of every registered pipeline, in its newest version, of a few seconds ago."""
+        return await self._store.pipelines.stage_names()
 
     async def _view(self, job: Mapping[str, Any]) -> JobView:
-        names = [] if "stages" in job else (await self.stage_names()).get(job["pipeline"], [])
+        names = [] if "stages" in job else await self._store.pipelines.stages_of(job["pipeline"])
         return job_view(job, await self._store.jobs.tasks([job["_id"]]), names)
 
 

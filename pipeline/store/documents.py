@@ -7,7 +7,7 @@ intent and swept.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,6 +34,12 @@ Chunks are written one by one, in the format of the GridFS specification: the dr
 stream gathers up to 48 MB before it writes, for every upload at once.
 """
 
+INLINE_BYTES = 64 * 1024
+"""Bytes of the largest upload that is kept in memory, and travels inside its job.
+
+A quarter of what a job may carry: jobs are read by everybody who works on them.
+"""
+
 UPLOAD_GRACE = timedelta(hours=1)
 """Age from which bytes without a job are taken for abandoned."""
 
@@ -45,6 +51,28 @@ class StoredFile:
     file_id: ObjectId
     size: int
     sha256: str
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """What `job_document` is told of it."""
+        return {"file_id": self.file_id, "size": self.size, "sha256": self.sha256}
+
+
+@dataclass(frozen=True, slots=True)
+class InlineFile:
+    """Bytes that are few, and are stored with the job that they travel in."""
+
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return len(self.content)
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """What `job_document` is told of it."""
+        return {"content": self.content}
 
 
 class Documents:
@@ -58,6 +86,15 @@ class Documents:
         self._files = db["documents.files"]
         self._chunks = db["documents.chunks"]
         self._bucket = AsyncGridFSBucket(db, "documents")
+
+    async def receive(self, tenant: str, name: str, content: AsyncIterator[bytes]) -> StoredFile | InlineFile:
+        """Store a stream of bytes as `store` does; but keep few of them in memory, for their job's insert."""
+        head = bytearray()
+        async for piece in content:
+            head += piece
+            if len(head) > INLINE_BYTES:
+                return await self.store(tenant, name, _after(head, content))
+        return InlineFile(bytes(head))
 
     @translated
     async def store(self, tenant: str, name: str, content: AsyncIterator[bytes]) -> StoredFile:
@@ -171,14 +208,22 @@ class Documents:
         return job is not None or await self._outputs.find_one({"file_id": file_id}, {"_id": 1}) is not None
 
 
+async def _after(head: bytes | bytearray, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield bytes(head)
+    async for piece in rest:
+        yield piece
+
+
 async def _blocks(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Cut a stream into chunks of the full size, but for the last."""
     gathered = bytearray()
     async for piece in content:
         gathered += piece
         while len(gathered) >= CHUNK_BYTES:
-            yield bytes(gathered[:CHUNK_BYTES])
+            with memoryview(gathered) as view:
+                block = bytes(view[:CHUNK_BYTES])
             del gathered[:CHUNK_BYTES]
+            yield block
     if gathered:
         yield bytes(gathered)
 

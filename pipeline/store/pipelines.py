@@ -1,6 +1,7 @@
 """Which pipelines there are: workers register what they host, so that a wrong name is refused early."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping, Sequence
 
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -8,12 +9,17 @@ from pipeline.context import Document
 from pipeline.stage import Pipeline, Stage
 from pipeline.store.driver import Doc, translated
 
+KEPT_SECONDS = 5.0
+"""How long names are kept that were read: a new version's stages show that much later, at most."""
+
 
 class Pipelines:
     """The collection `pipelines`."""
 
     def __init__(self, db: AsyncDatabase[Doc]) -> None:
         self._pipelines = db["pipelines"]
+        self._names: Mapping[str, Sequence[str]] = {}
+        self._read_at = float("-inf")
 
     @translated
     async def register(self, pipelines: Iterable[Pipeline]) -> None:
@@ -32,6 +38,26 @@ class Pipelines:
         `stages` has `name`, `version`, `max_attempts` and `takes_document` of each, in order.
         """
         return await self._pipelines.find_one({"_id": f"{name}@{version}"})
+
+    async def stage_names(self) -> Mapping[str, Sequence[str]]:
+        """Return the stages of every registered pipeline, in its newest version, of a few seconds ago."""
+        if time.monotonic() - self._read_at > KEPT_SECONDS:
+            await self._read_names()
+        return self._names
+
+    async def stages_of(self, name: str) -> Sequence[str]:
+        """Return the stages of a pipeline's newest version; none when no worker has registered it by now."""
+        names = await self.stage_names()
+        if name not in names:
+            names = await self._read_names()
+        return names.get(name, ())
+
+    async def _read_names(self) -> Mapping[str, Sequence[str]]:
+        asked_at, found = time.monotonic(), dict[str, Sequence[str]]()
+        for record in await self.list():
+            found.setdefault(record["name"], [stage["name"] for stage in record["stages"]])
+        self._names, self._read_at = found, asked_at
+        return found
 
     @translated
     async def list(self) -> list[Doc]:

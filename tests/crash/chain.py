@@ -1,7 +1,7 @@
 """Three stages of three parts each, which leave a trace outside the database of every part that ran.
 
-The document's content is the path of the trace. `scan` works in a child process, `expand` gives an output
-that goes to GridFS, `total` has what both gave.
+The document's content is the path of the trace, and blanks to any length. `scan` works in a child process,
+`expand` gives an output that goes to GridFS, `total` has what both gave.
 """
 
 import os
@@ -79,7 +79,7 @@ def square(trace: str, number: int) -> int:
 
 @stage(name="scan", retry=MANY)
 async def scan(document: Document, context: StageContext) -> Squares:
-    trace = (await document.read()).decode()
+    trace = (await document.read()).decode().strip()
 
     async def one(number: int) -> int:
         return await context.run_process(square, trace, number)
@@ -102,7 +102,7 @@ async def total(expanded: Expanded, context: StageContext) -> Total:
 
 async def _parts(context: StageContext, numbers: list[int]) -> list[int]:
     """Make every number a part of the stage."""
-    trace = Trace(Path((await context.document.read()).decode()))
+    trace = Trace(Path((await context.document.read()).decode().strip()))
 
     async def one(part: int) -> int:
         trace.begin(context.stage, part)

@@ -12,6 +12,7 @@ from pipeline.crashpoints import POINTS, VARIABLE
 from pipeline.rescuer import release_worker
 from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.store import Store
+from pipeline.store.documents import INLINE_BYTES
 from tests.crash.chain import HOLD, PARTS, STAGES, Trace
 from tests.crash.dying import (
     WORKER,
@@ -160,7 +161,7 @@ async def test_a_worker_is_killed_while_it_stops(
 @pytest.mark.parametrize("point", OF_A_SUBMITTER)
 async def test_a_submitter_is_killed_and_submits_again(store: Store, tmp_path: Path, point: str) -> None:
     trace, document = Trace(tmp_path / "trace"), tmp_path / "document"
-    document.write_text(str(trace.path))
+    document.write_text(str(trace.path).ljust(INLINE_BYTES + 1))  # so that it goes to GridFS
     await dies_at(store.settings, point, "tests.crash.submitter", "key", str(document))
     before = await store.db["jobs"].count_documents({})
     assert before == (point == "submit.inserted")

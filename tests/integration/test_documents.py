@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from math import ceil
 from pathlib import Path
 
 import anyio
@@ -13,8 +14,9 @@ from pipeline.client import Client
 from pipeline.errors import NotFound
 from pipeline.model import DocumentReference
 from pipeline.store import Store
-from pipeline.store.documents import CHUNK_BYTES, StoredFile
+from pipeline.store.documents import CHUNK_BYTES, INLINE_BYTES, StoredFile
 from pipeline.store.outputs import LARGE_BODY
+from pipeline.store.tasks import document_reference
 from tests.records import claimed, committing, completion, violations
 from tests.support import pieces, submit
 
@@ -168,6 +170,27 @@ async def test_a_job_that_is_refused_takes_its_document_along(store: Store) -> N
     with pytest.raises(Exception, match="priority"):
         await client.submit(stored, "a.txt", "counting", priority=99)
     assert await left(store) == NOTHING
+
+
+@pytest.mark.parametrize("size", [0, 1, INLINE_BYTES, INLINE_BYTES + 1, 2 * CHUNK_BYTES + 17])
+async def test_few_bytes_travel_inside_their_job_and_more_go_to_gridfs(store: Store, size: int) -> None:
+    content, client = random.Random(size).randbytes(size), Client(store)
+
+    async def parts() -> AsyncIterator[bytes]:
+        for start in range(0, size, 40_001):
+            yield content[start : start + 40_001]
+
+    received = await client.receive(parts(), "scan.pdf")
+    assert received.size == size
+    job, _ = await client.submit(received, "scan.pdf", "counting")
+    small = size <= INLINE_BYTES
+    whole = {"documents.files": 1, "documents.chunks": ceil(size / CHUNK_BYTES), "uploads": 0}
+    assert await left(store) == (NOTHING if small else whole)
+    stored = await store.db["jobs"].find_one({"_id": job.id}) or {}
+    document = document_reference(stored["document"])
+    assert await read(store, document) == content
+    assert (document.size, document.sha256) == (size, hashlib.sha256(content).hexdigest())
+    assert await violations(store) == {}
 
 
 async def test_the_same_key_again_keeps_one_document(store: Store) -> None:
