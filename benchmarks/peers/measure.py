@@ -65,13 +65,13 @@ async def measure(entry: Entry, form: Form) -> Reached:
     """
     peer = entry.peer()
     with TemporaryDirectory(prefix="millrace-peers-") as name:
+        Path(name).chmod(0o711)  # PostgreSQL runs as its own user, with its data below
         async with AsyncExitStack() as stack:
             addresses: list[str] = []
             for number, server in enumerate(entry.servers):
                 folder = Path(name, f"server{number}")
                 folder.mkdir()
                 addresses.append(await stack.enter_async_context(server.run(folder)))
-            Path(name).chmod(0o711)  # PostgreSQL's own user looks into its folder
             await peer.prepare(addresses)
             return await _Bench(entry.name, peer, addresses, Path(name)).measure(
                 Size.of(peer, form), entry.versions()

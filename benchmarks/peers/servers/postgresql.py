@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from subprocess import DEVNULL
 
 import anyio
 
@@ -25,15 +24,20 @@ def find_postgres() -> str | None:
 
 @asynccontextmanager
 async def postgresql(folder: Path) -> AsyncIterator[str]:
-    """Run a new PostgreSQL cluster, as the user postgres when this process is root's: it refuses root."""
+    """Run a new PostgreSQL cluster, as the user postgres when this process is root's: it refuses root.
+
+    Raises:
+        RuntimeError: it can't be made or started; with its output.
+    """
     programs = Path(str(find_postgres())).resolve().parent
     data, log, port = folder / "postgresql", folder / "postgresql.log", free_port()
     data.mkdir()
     if os.geteuid() == 0:
-        folder.chmod(0o711)
         shutil.chown(data, _USER)
     create = [str(programs / "initdb"), "--pgdata", str(data), "--username", _USER, "--auth", "trust"]
-    await anyio.run_process(_as_postgres(create), stdout=DEVNULL)
+    created = await anyio.run_process(_as_postgres(create), check=False)
+    if created.returncode:
+        raise RuntimeError(f"initdb ended with code {created.returncode}: {created.stderr.decode()}")
     serve = [
         *(str(programs / "postgres"), "-D", str(data)),
         *("-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", "unix_socket_directories="),
