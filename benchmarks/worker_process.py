@@ -50,12 +50,10 @@ async def worker_process(
 
     It may not be ready yet when the block begins: `until_registered` waits for that.
     """
-    uri = store.settings.mongodb_uri
-    assert uri is not None  # noqa: S101 -- a connected store has one
     command = [sys.executable, "-m", "api.cli", "worker", "--pipeline", pipeline, "--name", name, *options]
     variables = {
         **os.environ,
-        "MILLRACE_MONGODB_URI": uri.get_secret_value(),
+        "MILLRACE_MONGODB_URI": named_uri(store, name),
         "MILLRACE_DATABASE": store.settings.database,
         "MILLRACE_LOG_LEVEL": "ERROR",
         **environment,
@@ -74,6 +72,13 @@ async def worker_process(
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+def named_uri(store: Store, name: str) -> str:
+    """Return the connection string of a client which mongod tells from others by this name."""
+    uri = store.settings.mongodb_uri
+    assert uri is not None  # noqa: S101 -- a connected store has one
+    return f"{uri.get_secret_value()}&appName={name}"
 
 
 async def until_registered(store: Store, *workers: WorkerProcess) -> None:

@@ -1,0 +1,57 @@
+"""Long queues, made in bulk: what waits was never touched by a worker, so nothing but its number matters."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import WriteConcern
+
+from benchmarks.ground import NOOP, jobs
+from pipeline import transitions
+from pipeline.model import Submitted
+from pipeline.store import Store
+
+Doc = dict[str, Any]
+
+BATCH = 10_000
+_QUICK = WriteConcern(w=1, j=False)
+"""Of preparations only: nothing that is measured is written so."""
+
+
+async def fill_submitted(store: Store, count: int) -> None:
+    """Insert jobs that wait for admission."""
+    for size in _batches(count):
+        await _insert(store, "jobs", jobs(size))
+
+
+async def fill_ready(store: Store, count: int) -> None:
+    """Insert admitted jobs, each with its first task ready."""
+    for size in _batches(count):
+        now = datetime.now(UTC)
+        waiting = jobs(size)
+        await _insert(store, "tasks", [_first_task(job, now) for job in waiting])
+        started = {
+            "state": "running",
+            "started_at": now,
+            "pipeline_version": NOOP.version,
+            "stages": [stage.name for stage in NOOP.stages],
+        }
+        await _insert(store, "jobs", [{**job, **started} for job in waiting])
+
+
+def _first_task(job: Doc, now: datetime) -> Doc:
+    submitted = Submitted(
+        job["_id"], job["tenant"], job["pipeline"], 0, None, None, job["document"]["sha256"]
+    )
+    [(_, task)] = transitions.admit(submitted, NOOP, None).creates
+    return {**task, "run_at": now, "created_at": now}
+
+
+def _batches(count: int) -> Iterator[int]:
+    for start in range(0, count, BATCH):
+        yield min(BATCH, count - start)
+
+
+async def _insert(store: Store, collection: str, documents: Sequence[Doc]) -> None:
+    quick = store.db[collection].with_options(write_concern=_QUICK)
+    await quick.insert_many(documents, ordered=False, bypass_document_validation=True)

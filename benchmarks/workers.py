@@ -1,0 +1,149 @@
+"""More workers: throughput, claims that got nothing, write conflicts, and what a change stream costs."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import anyio
+
+from benchmarks.claims import LOOKS_AND_TAKES, claims, while_work_was_ready
+from benchmarks.counters import counters
+from benchmarks.crowded import attempts_of_single_jobs
+from benchmarks.figure import Figure, Measured, Series
+from benchmarks.ground import NOOP, Form, fresh_store, jobs, verify
+from benchmarks.profiler import profiled
+from benchmarks.worker_process import WorkerProcess, until_registered, worker_process
+from pipeline.store import Store
+
+SLOTS = 64
+"""Of each worker: no-op stages are worth it only together."""
+NUMBERS, FEWER_NUMBERS = (1, 2, 4, 8, 16), (1, 2, 4, 8)
+MOST_EMPTY = 10
+"""Percent of the claims while work is ready."""
+MOST_CONFLICTS = 0.05
+"""Write conflicts for each task: flat means that there are next to none, whatever the number of workers."""
+DEARER = 1.5
+"""How much more processor time the same events may cost a listener when all cores are taken."""
+_LOOK_AGAIN = 0.05
+_SETTLE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The same jobs, by so many workers."""
+
+    workers: int
+    rate: float
+    """Chains in a second, from the insert of the first to the end of the last."""
+    empty: float
+    """Share of the claims, while work was ready, that got nothing."""
+    conflicts: float
+    """Of each task."""
+    aborted: float
+    """Transactions, of each task."""
+    heard: float
+    """Microseconds of processor time that a job's events cost a worker which has nothing to do with it."""
+
+
+async def measure(form: Form) -> Measured:
+    """Add workers to one queue, and measure with each number; then many that are idle."""
+    count = form.size(6_000, 1_500)
+    rounds: list[Round] = []
+    async with fresh_store() as store:
+        async with AsyncExitStack() as stack:
+            bystander = await stack.enter_async_context(
+                worker_process(store, "bystander", pipeline="benchmarks.stages:ELSEWHERE")
+            )
+            workers: list[WorkerProcess] = []
+            for number in FEWER_NUMBERS if form.short else NUMBERS:
+                for position in range(len(workers), number):
+                    added = worker_process(store, f"w{position}", "--slots", str(SLOTS))
+                    workers.append(await stack.enter_async_context(added))
+                await until_registered(store, bystander, *workers)
+                await anyio.sleep(_SETTLE)
+                rounds.append(await _round(store, number, count, bystander))
+        attempts = await attempts_of_single_jobs(store, form.size(20, 5))
+        await verify(store)
+    rates = Series("workers", "Millrace", [each.rate for each in rounds], [each.workers for each in rounds])
+    return [*_figures(rounds, count), attempts, rates]
+
+
+async def _round(store: Store, workers: int, count: int, bystander: WorkerProcess) -> Round:
+    submitted = jobs(count)
+    before, busy = await counters(store), bystander.cpu_seconds()
+    async with profiled(store, LOOKS_AND_TAKES) as entries:
+        started = datetime.now(UTC)
+        await store.db["jobs"].insert_many(submitted, ordered=False)
+        await _until_done(store)
+    heard = bystander.cpu_seconds() - busy
+    counted = (await counters(store)).since(before)
+    last = await store.db["jobs"].find({"tenant": "default"}).sort("finished_at", -1).limit(1).to_list()
+    elapsed = (last[0]["finished_at"].replace(tzinfo=UTC) - started).total_seconds()
+    made = while_work_was_ready(claims(entries))
+    tasks = count * len(NOOP.stages)
+    return Round(
+        workers=workers,
+        rate=count / elapsed,
+        empty=sum(not each.taken for each in made) / max(1, len(made)),
+        conflicts=counted.write_conflicts / tasks,
+        aborted=counted.aborted / tasks,
+        heard=1e6 * heard / count,
+    )
+
+
+async def _until_done(store: Store) -> None:
+    open_ = {"tenant": "default", "state": {"$in": ["submitted", "running"]}}
+    with anyio.fail_after(120):
+        while True:
+            if await store.db["jobs"].find_one(open_, {"_id": 1}) is None:
+                return
+            await anyio.sleep(_LOOK_AGAIN)
+
+
+def _figures(rounds: Sequence[Round], count: int) -> list[Figure]:
+    one, most = rounds[0], rounds[-1]
+
+    def each(values: Sequence[float], form: str) -> str:
+        told = (
+            f"{round_.workers}: {format(value, form)}" for round_, value in zip(rounds, values, strict=True)
+        )
+        return ", ".join(told)
+
+    n = most.workers
+    return [
+        Figure(
+            f"workers.rate_{n}",
+            most.rate,
+            "chains/s",
+            reference=one.rate,
+            note=f"{count:,} jobs, {SLOTS} slots each; reference: one worker; {each([each_.rate for each_ in rounds], ',.0f')}",
+        ),
+        Figure(
+            f"workers.empty_claims_{n}",
+            100 * most.empty,
+            "%",
+            target=MOST_EMPTY,
+            bound="at most",
+            note=f"while work was ready; {each([100 * each_.empty for each_ in rounds], '.1f')}",
+        ),
+        Figure(
+            f"workers.conflicts_{n}",
+            most.conflicts,
+            "per task",
+            target=MOST_CONFLICTS,
+            bound="at most",
+            note=f"write conflicts: {each([each_.conflicts for each_ in rounds], '.3f')}; "
+            f"aborted transactions: {each([each_.aborted for each_ in rounds], '.3f')}",
+        ),
+        Figure(
+            f"workers.stream_cost_{n}",
+            most.heard,
+            "µs/job",
+            reference=one.heard,
+            target=DEARER,
+            bound="at most",
+            note="processor time of a worker that only hears of these jobs: "
+            + each([each_.heard for each_ in rounds], ".0f"),
+        ),
+    ]
