@@ -1,6 +1,6 @@
 """What every benchmark stands on: a mongod of its own, stages that do nothing, and the proof at the end."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,13 @@ async def third(given: Nothing, context: StageContext) -> Nothing:
 
 NOOP = Pipeline(PIPELINE, [first, second, third])
 """Three stages that do nothing: what remains is what the engine costs."""
+
+
+ENDS: list[Mapping[str, Any]] = [
+    {"$match": {"operationType": "update", "updateDescription.updatedFields.state": "succeeded"}},
+    {"$project": {"documentKey": 1}},
+]
+"""What a change stream on `jobs` filters for that tells of jobs' ends, and nothing else."""
 
 
 @asynccontextmanager

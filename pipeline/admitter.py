@@ -4,84 +4,90 @@ A compare-and-set, so that many workers, a replayed token or a cancelled job sta
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
-
-import anyio
-from anyio.abc import TaskGroup
 
 from pipeline import telemetry, transitions
 from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
-from pipeline.errors import LeaseLost, PermanentError, StateConflict, StoreUnavailable
-from pipeline.model import Submitted
+from pipeline.errors import LeaseLost, MillraceError, StateConflict, StoreUnavailable
+from pipeline.model import Change, Hold, Submitted, Task
 from pipeline.stage import Pipeline
+from pipeline.store.backlog import priority_of
+from pipeline.store.tasks import task_of
 
 _log = logging.getLogger("millrace.admitter")
-
-CONCURRENT = 512
-"""Admissions that wait for a commit at once: two batches."""
 
 
 class Admitter:
     """Admits the jobs of the pipelines that this worker hosts."""
 
-    def __init__(
-        self, committer: Committer, pipelines: Mapping[str, Pipeline], settled: Callable[[str], None]
-    ) -> None:
+    def __init__(self, committer: Committer, pipelines: Mapping[str, Pipeline]) -> None:
         self._committer = committer
         self._pipelines = pipelines
-        self._settled = settled
-        self._limiter = anyio.CapacityLimiter(CONCURRENT)
+        self.refused: set[str] = set()
+        """Jobs that can't be admitted, and would be met again and again."""
 
-    def hosts(self, fields: Mapping[str, Any]) -> bool:
-        """Tell whether this worker hosts the pipeline, in its version, that a job asks for."""
-        pipeline = self._pipelines.get(fields.get("pipeline", ""))
-        wanted = fields.get("pipeline_version")
-        return pipeline is not None and wanted in (None, pipeline.version)
+    async def admit(self, jobs: Sequence[Mapping[str, Any]], hold: Hold | None) -> list[Task]:
+        """Admit jobs, as the backlog gives them; returns the first tasks of those that `hold` begins.
 
-    def admit_soon(self, group: TaskGroup, job: str, fields: Mapping[str, Any]) -> None:
-        """Admit a job that this worker hosts; `settled` is told when it has left `submitted`, by whomever."""
-        try:
-            submitted = _submitted(job, fields)
-        except (KeyError, TypeError, ValueError) as error:
-            # One that would stop every worker, whenever it is met again.
-            _log.error(
-                "job %s is malformed (%r): it was inserted past the collection's validator", job, error
-            )
-            self._settled(job)
-        else:
-            group.start_soon(self._admit, submitted)
-
-    async def _admit(self, job: Submitted) -> None:
+        Those that are not due, and all without `hold`, get a task that waits to be claimed. Jobs that others
+        admitted, or that were cancelled, are left out.
+        """
         crash_point("admit.seen")
-        async with self._limiter:
-            with telemetry.span(telemetry.ADMIT, {telemetry.JOB: job.id}, job.traceparent):
-                change = transitions.admit(
-                    job, self._pipelines[job.pipeline], job.traceparent or telemetry.current_traceparent()
-                )
-                try:
-                    await self._committer.commit(change)
-                except LeaseLost:
-                    _log.debug("job %s was admitted elsewhere, or cancelled", job.id)
-                except StoreUnavailable:
-                    # This worker stops: the position stays before this job, whoever comes next admits it.
-                    _log.warning("job %s may not be admitted yet", job.id)
-                    return
-                except StateConflict:
-                    _log.exception("job %s is submitted, but has a task: run `millrace verify`", job.id)
-                except PermanentError:
-                    _log.exception("job %s can't be admitted", job.id)
-            self._settled(job.id)
+        changes: list[Change] = []
+        tasks: list[Task | None] = []
+        for job in jobs:
+            try:
+                change, task = self._change(job, hold if job["due"] else None)
+            except (KeyError, TypeError, ValueError) as error:
+                self._refuse(job["_id"], f"it is malformed ({error!r}), inserted past the validator")
+                continue
+            changes.append(change)
+            tasks.append(task)
+        results, as_of = await self._committer.commit_all(changes)
+        begun: list[Task] = []
+        for change, task, result in zip(changes, tasks, results, strict=True):
+            if result is not None:
+                self._report(str(change.guard.filter["_id"]), result)
+            elif task is not None:
+                begun.append(task.readable(as_of))
+        return begun
+
+    def _change(self, job: Mapping[str, Any], hold: Hold | None) -> tuple[Change, Task | None]:
+        submitted = _submitted(job)
+        with telemetry.span(telemetry.ADMIT, {telemetry.JOB: submitted.id}, submitted.traceparent):
+            traceparent = submitted.traceparent or telemetry.current_traceparent()
+        change = transitions.admit(submitted, self._pipelines[submitted.pipeline], traceparent, hold)
+        if hold is None:
+            return change, None
+        [(_, created)] = change.creates
+        return change, replace(task_of(created, job, {}, hold.asked_at), fresh=True)
+
+    def _report(self, job: str, result: MillraceError) -> None:
+        match result:
+            case LeaseLost():
+                _log.debug("job %s was admitted elsewhere, or cancelled", job)
+            case StoreUnavailable():
+                _log.warning("job %s may not be admitted yet: whoever comes next does it", job)
+            case StateConflict():
+                self._refuse(job, "it has a task already: run `millrace verify`")
+            case _:
+                self._refuse(job, str(result))
+
+    def _refuse(self, job: str, why: str) -> None:
+        _log.error("job %s can't be admitted: %s", job, why)
+        self.refused.add(job)
 
 
-def _submitted(job: str, fields: Mapping[str, Any]) -> Submitted:
+def _submitted(job: Mapping[str, Any]) -> Submitted:
     return Submitted(
-        id=job,
-        tenant=fields["tenant"],
-        pipeline=fields["pipeline"],
-        priority=int(fields.get("priority") or 0),
-        run_at=fields.get("run_at"),
-        traceparent=fields.get("traceparent"),
-        document_sha256=fields["document"]["sha256"],
+        id=job["_id"],
+        tenant=job["tenant"],
+        pipeline=job["pipeline"],
+        priority=priority_of(job),
+        run_at=None if job["due"] else job["run_at"],
+        traceparent=job.get("traceparent"),
+        document_sha256=job["document"]["sha256"],
     )

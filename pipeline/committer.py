@@ -4,7 +4,9 @@ Idle, a change is committed at once; whatever arrives while a commit is in fligh
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
@@ -40,10 +42,11 @@ class Committer:
         self._scope = anyio.CancelScope(shield=True)
         self._stopped = False
 
-    async def commit(self, change: Change) -> None:
-        """Return when the change is durable. Not interrupted by cancellation once it has joined.
+    async def commit(self, change: Change) -> Any:
+        """Return when the change is durable, with an operation time as of which it can be read.
 
-        While the database is away this waits: the attempt is suspended, not lost.
+        Not interrupted by cancellation once it has joined. While the database is away this waits: the
+        attempt is suspended, not lost.
 
         Raises:
             LeaseLost: the guard did not match; nothing was written.
@@ -60,6 +63,19 @@ class Committer:
             await entry.done.wait()
         if entry.error is not None:
             raise entry.error
+        return self._commits.operation_time
+
+    async def commit_all(self, changes: Sequence[Change]) -> tuple[list[MillraceError | None], Any]:
+        """Return when all are durable, or why one could not be, and an operation time; see `commit`."""
+        entries = [_Entry(change, encoded_size(change)) for change in changes]
+        if self._stopped:
+            return [StoreUnavailable("this worker has stopped committing")] * len(entries), None
+        self._waiting.extend(entries)
+        self._arrived.set()
+        with anyio.CancelScope(shield=True):
+            for entry in entries:
+                await entry.done.wait()
+        return [entry.error for entry in entries], self._commits.operation_time
 
     async def run(self) -> None:
         """Commit batches until `stop`, whatever is cancelled around: what has joined is waited for."""

@@ -5,14 +5,15 @@ back with the position of the last event it saw, and what lies between is replay
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from pipeline.errors import HistoryLost, StoreError
+from pipeline.model import job_of, tenant_of
 from pipeline.patience import pauses
 from pipeline.store.changes import FEED, Changes, Event, Pulse, Stream
 
@@ -24,22 +25,45 @@ BUFFER = 4096
 _NO_WAIT = timedelta(milliseconds=1)
 """An empty answer that comes at once says that there is no more; the server takes 0 for its default."""
 
-Wanted = Callable[[Event], bool]
+
+def topics(event: Event) -> tuple[str, str]:
+    """Return under which topics an event is published: its job's id, and its tenant."""
+    return job_of(event.id), tenant_of(event.id)
 
 
 class Subscription:
     """Events from `position` on, for one watcher."""
 
-    def __init__(self, position: str, wanted: Wanted) -> None:
+    def __init__(self, position: str) -> None:
         self.position = position
-        self.wanted = wanted
-        self.sending: MemoryObjectSendStream[Event]
-        self.events: MemoryObjectReceiveStream[Event]
-        self.sending, self.events = anyio.create_memory_object_stream[Event](BUFFER)
+        self._events: list[Event] = []
+        self._heard = anyio.Event()
+        self._cut_off = False
 
     def skip_to(self, position: str) -> None:
         """Note that the watcher has everything up to there, so that it is not told again."""
         self.position = max(self.position, position)
+
+    def offer(self, event: Event) -> None:
+        """Keep an event for the watcher; cut it off when it lags too far behind."""
+        if len(self._events) < BUFFER and not self._cut_off:
+            self._events.append(event)
+            self._heard.set()
+        else:
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        """End the subscription: what was heard until now is the last."""
+        self._cut_off = True
+        self._heard.set()
+
+    async def receive(self) -> list[Event]:
+        """Wait for events, and return all that there are; none when the subscription was cut off."""
+        if not self._events and not self._cut_off:
+            self._heard = anyio.Event()
+            await self._heard.wait()
+        heard, self._events = self._events, []
+        return heard
 
 
 class Feed:
@@ -50,7 +74,8 @@ class Feed:
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
-        self._subscriptions: set[Subscription] = set()
+        self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
+        """By topic: an event costs as much as it has watchers, however many others there are."""
         self._position = ""
         self._opened = anyio.Event()
         self._pulse = Pulse()
@@ -82,16 +107,16 @@ class Feed:
                         break
 
     @contextmanager
-    def subscribe(self, wanted: Wanted) -> Iterator[Subscription]:
-        """Subscribe to the events after `position` that are wanted."""
-        subscription = Subscription(self._position, wanted)
-        self._subscriptions.add(subscription)
+    def subscribe(self, topic: str) -> Iterator[Subscription]:
+        """Subscribe to the events after `position` of a job, or of all jobs of a tenant."""
+        subscription = Subscription(self._position)
+        self._subscriptions[topic].add(subscription)
         try:
             yield subscription
         finally:
-            self._subscriptions.discard(subscription)
-            subscription.sending.close()
-            subscription.events.close()
+            self._subscriptions[topic].discard(subscription)
+            if not self._subscriptions[topic]:
+                del self._subscriptions[topic]
 
     def close(self) -> None:
         """End every subscription: the process stops. Watchers come back, to whoever serves then."""
@@ -101,8 +126,8 @@ class Feed:
         """Wait until there is a position to start from."""
         await self._opened.wait()
 
-    async def replay(self, after: str, wanted: Wanted) -> AsyncIterator[Event]:
-        """Yield everything that happened from a watcher's position until now.
+    async def replay(self, after: str, topic: str) -> AsyncIterator[Event]:
+        """Yield everything of a topic that happened from a watcher's position until now.
 
         The last of it may come by its subscription too.
 
@@ -111,7 +136,7 @@ class Feed:
         """
         async with self._changes.open(FEED, after=after, wait=_NO_WAIT) as stream:
             while (event := await stream.read()) is not None:
-                if wanted(event):
+                if topic in topics(event):
                     yield event
 
     async def _read(self, stream: Stream) -> None:
@@ -142,13 +167,11 @@ class Feed:
         self._cut_off()
 
     def _publish(self, event: Event) -> None:
-        for subscription in self._subscriptions:
-            if subscription.wanted(event):
-                try:
-                    subscription.sending.send_nowait(event)
-                except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    subscription.sending.close()
+        for topic in topics(event):
+            for subscription in self._subscriptions.get(topic, ()):
+                subscription.offer(event)
 
     def _cut_off(self) -> None:
-        for subscription in self._subscriptions:
-            subscription.sending.close()
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.cut_off()

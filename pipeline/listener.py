@@ -18,8 +18,8 @@ from pipeline.errors import HistoryLost, StoreError
 from pipeline.feed import Feed
 from pipeline.patience import pauses
 from pipeline.store.changes import (
-    FEED,
-    STATES,
+    WORK,
+    WORK_AND_FEED,
     Changes,
     Event,
     OperationTime,
@@ -40,16 +40,12 @@ SAVE_BUSY, SAVE_IDLE = 1.0, 60.0
 class Handler(Protocol):
     """What is done with the events of one role."""
 
+    def on_start(self, position: str) -> None:
+        """Events are told from this position on: what was before it, the database has."""
+        ...
+
     def on_event(self, event: Event) -> None:
-        """Take note of an event; its effect may come later."""
-        ...
-
-    def on_idle(self, token: str) -> None:
-        """Take note that everything up to this position was handed out."""
-        ...
-
-    def safe_position(self) -> str:
-        """Return the position up to which every event's effect is in the database; empty: none yet."""
+        """Take note of an event: it hints at something that the database holds, and that is found there."""
         ...
 
     async def reconcile(self, since: OperationTime | None) -> int:
@@ -87,10 +83,12 @@ class Listener:
         self._member = member
         self._changes = changes
         self._positions = positions
-        self._stages: Stages = STATES if feed is None else FEED
+        self._stages: Stages = WORK if feed is None else WORK_AND_FEED
         self._handler = handler
         self._feed = feed
         self._pulse = Pulse()
+        self._position = ""
+        """Up to where everything was handed out."""
         self._saved, self._saved_at = "", float("-inf")
         self._lost: HistoryLost | None = None
 
@@ -118,7 +116,7 @@ class Listener:
 
     async def save(self) -> None:
         """Save the position now, if it has advanced."""
-        position = self._handler.safe_position()
+        position = self._position
         self._saved_at = anyio.current_time()
         if position > self._saved:
             crash_point("token.due")
@@ -165,7 +163,6 @@ class Listener:
             opened = await self._positions.position(self.role)
             if opened is not None and opened.gap is not None:
                 await self._close_gap(opened)
-            self._handler.on_idle(token)
             await self._follow(stream, None)
 
     async def _close_gap(self, saved: SavedPosition) -> None:
@@ -181,19 +178,19 @@ class Listener:
     async def _follow(self, stream: Stream, resume: _Resume | None) -> None:
         replayed, handled = 0, False
         self._pulse.beat(stream)
-        if resume is not None:
-            self._handler.on_idle(resume.token)
+        self._position = stream.token if resume is None else resume.token
+        if self._position:
+            self._handler.on_start(self._position)
         self._tell_feed(None, stream, resume)
         while True:
             event = await stream.read()
             self._pulse.beat(stream)
+            self._position = event.token if event else stream.token
             self._tell_feed(event, stream, resume)
             if event is not None:
                 replayed += resume is not None and cluster_time(event.token) <= resume.until
                 self._handler.on_event(event)
                 handled = True
-            else:
-                self._handler.on_idle(stream.token)
             if resume is not None and (event is None or cluster_time(event.token) > resume.until):
                 await self._positions.resumed(self.role, self._member, age=resume.age, events=replayed)
                 resume = None
@@ -206,4 +203,5 @@ class Listener:
     def _tell_feed(self, event: Event | None, stream: Stream, resume: _Resume | None) -> None:
         """Feed the watchers. They begin with what is: what was before they could come is none of theirs."""
         if self._feed is not None and (resume is None or self._feed.position):
-            self._feed.hear(event, stream)
+            about_workers = event is not None and event.collection == "workers"
+            self._feed.hear(None if about_workers else event, stream)

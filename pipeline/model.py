@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -85,6 +85,18 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A claim that comes with the task's creation: its worker goes on with the job at once."""
+
+    worker: str
+    claim_id: str
+    now: datetime
+    """The server's time, as this process knows it."""
+    until: datetime
+    asked_at: float = field(default_factory=time.monotonic, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentReference:
     """Where a job's document is: in GridFS, or inline in the job when it is small."""
 
@@ -143,8 +155,14 @@ class Task:
     input: Input
     as_of: Any = None
     """Operation time of the claim: what the attempt reads must not be older, see `driver.reading`."""
+    fresh: bool = False
+    """Nobody has run it before: it has no checkpoints."""
     alone: bool = False
     """This is its last attempt, and an earlier one died with its worker: nothing else may run beside it."""
+
+    def readable(self, as_of: Any) -> "Task":
+        """Return the task with the operation time of what has created it."""
+        return replace(self, as_of=as_of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Nothing is polled: a timer is armed for the next lease end, deadline or due time
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import anyio
@@ -17,6 +17,8 @@ from pipeline.store import Store
 from pipeline.store.commits import Commits
 
 _log = logging.getLogger("millrace.rescuer")
+
+Look = Callable[[], Awaitable[None]]
 
 BATCH = 64
 _MARGIN = 0.2
@@ -35,21 +37,28 @@ class Rescuer:
         self._commits = commits
         self._lease = lease_for.total_seconds()
         self._wake = wake
-        self._at = float("-inf")
+        self._looks: dict[Look, float] = {}
+        """What to do next, each with its time."""
         self._armed = anyio.Event()
         self._away = False
         self._not_before = float("-inf")
 
-    def arm(self, seconds: float) -> None:
-        """Look again in that many seconds, or earlier."""
-        at = anyio.current_time() + seconds
-        if at < self._at:
-            self._at = at
-            self._armed.set()
+    def arm_all(self) -> None:
+        """Look for everything now."""
+        for look in (self._wake_for_due, self._expire_jobs, self._rescue_expired):
+            self._arm(look, 0)
+
+    def arm_for_due(self, remaining: timedelta) -> None:
+        """A task was delayed: look when it is due."""
+        self._arm(self._wake_for_due, max(0.0, remaining.total_seconds()) + _MARGIN)
 
     def arm_for_lease(self) -> None:
-        """Somebody claimed something: look when that lease could end."""
-        self.arm(self._lease + _MARGIN)
+        """Somebody claims, or may claim, something: look when that lease could end."""
+        self._arm(self._rescue_expired, self._lease + _MARGIN)
+
+    def arm_for_deadline(self, remaining: timedelta) -> None:
+        """Somebody submitted or admitted a job with a deadline: look when that has passed."""
+        self._arm(self._expire_jobs, max(0.0, remaining.total_seconds()) + _MARGIN)
 
     def database_away(self) -> None:
         """The database did not answer, or much too late: nobody could renew a lease meanwhile."""
@@ -60,40 +69,41 @@ class Rescuer:
         if self._away:
             self._away = False
             self._not_before = anyio.current_time() + self._lease
-            self.arm(self._lease)
-
-    def arm_for_deadline(self, remaining: timedelta) -> None:
-        """Somebody submitted or admitted a job with a deadline: look when that has passed."""
-        self.arm(max(0.0, remaining.total_seconds()) + _MARGIN)
+            self._arm(self._rescue_expired, self._lease)
 
     async def run(self) -> None:
         """Rescue until cancelled."""
         while True:
             self._armed = anyio.Event()
-            with anyio.CancelScope(deadline=self._at) as waiting:
+            with anyio.move_on_at(min(self._looks.values(), default=float("inf"))) as waiting:
                 await self._armed.wait()
             if waiting.cancelled_caught:
-                self._at = float("inf")
-                await self._look()
+                now = anyio.current_time()
+                for look in [look for look, at in self._looks.items() if at <= now]:
+                    await self._look(look)
 
-    async def _look(self) -> None:
+    def _arm(self, look: Look, seconds: float) -> None:
+        at = anyio.current_time() + seconds
+        if at < self._looks.get(look, float("inf")):
+            self._looks[look] = at
+            self._armed.set()
+
+    async def _look(self, look: Look) -> None:
+        del self._looks[look]
         try:
-            await self._arm_for_due()
+            await look()
             self.database_back()
-            await self._expire_jobs()
-            if anyio.current_time() >= self._not_before:
-                await self._rescue_expired()
         except StoreUnavailable as error:
             _log.warning("rescue waits for the database: %s", error)
             self.database_away()
-            self.arm(_STUCK)
-            return
-        self._wake()
+            self._arm(look, _STUCK)
 
-    async def _arm_for_due(self) -> None:
+    async def _wake_for_due(self) -> None:
+        """Wake the claimer, and find out when the next task is due."""
         wait = await self._store.tasks.next_due()
         if wait is not None:
-            self.arm(wait.total_seconds() + _MARGIN)
+            self._arm(self._wake_for_due, wait.total_seconds() + _MARGIN)
+        self._wake()
 
     async def _expire_jobs(self) -> None:
         """End the jobs whose deadline has passed."""
@@ -109,11 +119,16 @@ class Rescuer:
                 _log.info("job %s has changed meanwhile, or has to wait: %s", job, result)
         wait = await self._store.jobs.next_deadline()
         if wait is not None:
-            self.arm(wait.total_seconds() + (_MARGIN if ended == len(overdue) else _STUCK))
+            stuck = ended < len(overdue)
+            self._arm(self._expire_jobs, wait.total_seconds() + (_STUCK if stuck else _MARGIN))
 
     async def _rescue_expired(self) -> None:
         """Give back what has expired, one by one."""
         expired = await self._store.tasks.expired(BATCH)
+        self.database_back()
+        if anyio.current_time() < self._not_before:
+            self._arm(self._rescue_expired, self._not_before - anyio.current_time())
+            return
         rescued = 0
         for task in expired:
             crash_point("rescue.begun", lambda: [task["_id"]])  # noqa: B023 -- called at once
@@ -123,7 +138,8 @@ class Rescuer:
             )
         wait = await self._store.tasks.next_lease_end()
         if wait is not None:
-            self.arm(wait.total_seconds() + (_MARGIN if rescued or not expired else _STUCK))
+            stuck = bool(expired) and not rescued
+            self._arm(self._rescue_expired, wait.total_seconds() + (_STUCK if stuck else _MARGIN))
 
 
 async def rescue(commits: Commits, task: dict[str, object], why: str, *, expired: bool) -> bool:

@@ -7,13 +7,14 @@ update pipelines read strings that begin with a dollar sign as field paths.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.context import Document, Progress
 from pipeline.model import (
     Change,
     Failure,
+    Hold,
     Lease,
     Submitted,
     Succeeded,
@@ -51,8 +52,11 @@ def held(task: str, lease: Lease) -> Json:
     return {"_id": task, "state": "running", "lease.claim_id": lease.claim_id, "lease.fence": lease.fence}
 
 
-def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None) -> Change:
-    """`submitted` → `running`, and the first stage's task; the trace goes with both."""
+def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None, hold: Hold | None = None) -> Change:
+    """`submitted` → `running`, and the first stage's task; the trace goes with both.
+
+    With `hold` the task is created as claimed, and begins at once.
+    """
     job = replace(job, traceparent=traceparent)
     started = {
         "state": "running",
@@ -62,14 +66,18 @@ def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None) -> Change
         "traceparent": literal(traceparent),
         **_time_limit(pipeline),
     }
+    first = _new_task(job, pipeline, pipeline.stages[0], 1, _Given(job.document_sha256), hold)
     return Change(
         guard=Write("jobs", {"_id": job.id, "state": "submitted"}, [{"$set": started}]),
-        creates=(("tasks", _new_task(job, pipeline, pipeline.stages[0], 1, _Given(job.document_sha256))),),
+        creates=(("tasks", first),),
     )
 
 
-def complete(task: Task, result: Succeeded, pipeline: Pipeline) -> Change:
-    """`running` → `succeeded`, the output, and the next stage's task or the job's end."""
+def complete(task: Task, result: Succeeded, pipeline: Pipeline, hold: Hold | None = None) -> Change:
+    """`running` → `succeeded`, the output, and the next stage's task or the job's end.
+
+    With `hold` the next task is created as claimed: one write instead of three.
+    """
     output = result.output
     record = {
         "_id": task.id,
@@ -99,7 +107,7 @@ def complete(task: Task, result: Succeeded, pipeline: Pipeline) -> Change:
         given = _Given(task.document.sha256, None, inputs)
     else:
         given = _Given(output.sha256, task.id, inputs)
-    next_task = _new_task(task, pipeline, following, task.revision, given)
+    next_task = _new_task(task, pipeline, following, task.revision, given, hold)
     return Change(guard=guard, creates=(("outputs", record), ("tasks", next_task)))
 
 
@@ -265,6 +273,7 @@ def _new_task(
     stage: Stage,
     revision: int,
     given: _Given,
+    hold: Hold | None,
 ) -> dict[str, Any]:
     run_at = job.run_at if isinstance(job, Submitted) else None
     job_id = job.id if isinstance(job, Submitted) else job.job
@@ -283,8 +292,22 @@ def _new_task(
         "max_attempts": stage.retry.max_attempts,
         "traceparent": job.traceparent,
         **_FRESH,
-        **({"delayed": True, "run_at": run_at} if run_at is not None else {}),
+        **_begun(run_at, hold),
     }
+
+
+def _begun(run_at: datetime | None, hold: Hold | None) -> Json:
+    """Return how a new task begins: held, delayed, or ready at once."""
+    if hold is not None:
+        return {
+            "state": "running",
+            "created_at": hold.now,
+            "run_at": hold.now,
+            "started_at": hold.now,
+            "attempt": 1,
+            "lease": {"claim_id": hold.claim_id, "fence": 1, "worker": hold.worker, "until": hold.until},
+        }
+    return {} if run_at is None else {"delayed": True, "run_at": run_at}
 
 
 _FRESH: Json = {

@@ -1,16 +1,19 @@
-"""What a worker does with change events: admission, wakeups, timers, cancellations; and without them."""
+"""What a worker does with change events: wakeups, timers, cancellations; and without them."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-import anyio
-from anyio.abc import TaskGroup
-
-from pipeline.admitter import Admitter
 from pipeline.leases import Leases
+from pipeline.model import job_of, queue_name
 from pipeline.rescuer import Rescuer
-from pipeline.store.changes import Changes, Event, OperationTime
-from pipeline.watermark import Watermark
+from pipeline.stage import Pipeline
+from pipeline.store.backlog import Backlog, priority_of
+from pipeline.store.changes import Changes, Event, OperationTime, cluster_time
+from pipeline.store.workers import Workers
+from pipeline.turns import Turns
+
+Wake = Callable[..., None]
+"""`wake(tasks=, jobs=, priority=, as_of=)`, see `Intake.hint`."""
 
 
 class Wakeups:
@@ -20,80 +23,96 @@ class Wakeups:
         self,
         *,
         changes: Changes,
-        admitter: Admitter,
+        workers: Workers,
+        backlog: Backlog,
         leases: Leases,
         rescuer: Rescuer,
-        watermark: Watermark,
-        wake: Callable[[], None],
+        turns: Turns,
+        wake: Wake,
         queues: Collection[str],
-        pipelines: Collection[str],
-        group: TaskGroup,
+        pipelines: Mapping[str, Pipeline],
     ) -> None:
         self._changes = changes
-        self._admitter = admitter
+        self._workers = workers
+        self._backlog = backlog
         self._leases = leases
         self._rescuer = rescuer
-        self._watermark = watermark
+        self._turns = turns
         self._wake = wake
         self._queues = frozenset(queues)
-        self._pipelines = list(pipelines)
-        self._group = group
-        self.resubmitted = False
-        """A job was put back to `submitted`: its event tells too little, the next reconciliation finds it."""
+        self._pipelines = pipelines
+
+    def on_start(self, position: str) -> None:
+        """Look for what was there before: a new primary may have served older reads until now."""
+        self._wake(as_of=cluster_time(position))
 
     def on_event(self, event: Event) -> None:
         """Turn an event into what it hints at."""
-        if event.collection == "jobs":
-            self._on_job(event)
-        else:
-            self._on_task(event)
-        self._watermark.saw(event.token)
-
-    def on_idle(self, token: str) -> None:
-        """Move on with the stream."""
-        self._watermark.saw(token)
-
-    def safe_position(self) -> str:
-        """Return the position before the oldest job that has not left `submitted`."""
-        return self._watermark.safe()
+        match event.collection:
+            case "jobs":
+                self._on_job(event)
+            case "tasks":
+                self._on_task(event)
+            case "workers":
+                self._on_worker(event)
 
     async def reconcile(self, since: OperationTime | None) -> int:
-        """Admit every submitted job, wake the claimer, look for expired leases; returns how many jobs."""
+        """Look for everything that there may be, and who is alive; returns how many jobs wait."""
         since = since or await self._changes.now()
-        jobs = await self._changes.submitted(self._pipelines, since)
-        hosted = [job for job in jobs if self._admitter.hosts(job)]
-        async with anyio.create_task_group() as group:  # together, so that they share commits
-            for job in hosted:
-                self._admitter.admit_soon(group, job["_id"], job)
-        self._wake()
-        self._rescuer.arm(0)
-        return len(hosted)
+        found = await self._backlog.size(since)
+        self._turns.peers.replace(await self._workers.alive())
+        self._wake(as_of=since)
+        self._rescuer.arm_all()
+        return found
 
     def _on_job(self, event: Event) -> None:
         state, deadline = event.fields.get("state"), event.fields.get("deadline")
         if deadline is not None:
             self._rescuer.arm_for_deadline(deadline - event.at)
         if state == "submitted" and event.operation == "update":
-            self.resubmitted = True
+            self._wake(tasks=False, as_of=cluster_time(event.token))
         elif state == "submitted":
-            if self._admitter.hosts(event.fields):
-                self._watermark.expect(event.id)
-                self._admitter.admit_soon(self._group, event.id, event.fields)
+            self._on_submitted(event)
         elif state is not None:
-            self._watermark.settle(event.id)
+            self._turns.settle(event.id)
+            self._rescuer.arm_for_lease()
+
+    def _on_submitted(self, event: Event) -> None:
+        queue = self._first_queue(event.fields)
+        if queue is not None and self._turns.mine(event.id, queue):
+            priority = priority_of(event.fields)
+            self._wake(tasks=False, priority=priority, as_of=cluster_time(event.token))
+
+    def _first_queue(self, job: Mapping[str, Any]) -> str | None:
+        """Return the queue in which this job would begin, if it is one of this worker's."""
+        pipeline = self._pipelines.get(job.get("pipeline", ""))
+        if pipeline is None or job.get("pipeline_version") not in (None, pipeline.version):
+            return None
+        queue = queue_name(pipeline.name, pipeline.version, pipeline.stages[0].name)
+        return queue if queue in self._queues else None
 
     def _on_task(self, event: Event) -> None:
         state = event.fields.get("state")
         if state == "ready":
-            self._on_ready(event.fields)
+            self._on_ready(event)
         elif state == "running":
+            self._turns.settle(job_of(event.id))
             self._rescuer.arm_for_lease()
         elif state in ("cancelled", "failed"):
             self._leases.doubt(event.id)
 
-    def _on_ready(self, fields: Mapping[str, Any]) -> None:
+    def _on_ready(self, event: Event) -> None:
+        fields = event.fields
+        self._rescuer.arm_for_lease()
+        # An update carries only what changed, and neither queue nor priority ever do.
+        queue, priority = fields.get("queue"), fields.get("priority")
         if fields.get("delayed"):
-            self._rescuer.arm(0)
-        # An update carries only what changed, and the queue never does.
-        elif fields.get("queue") in (None, *self._queues):
-            self._wake()
+            self._rescuer.arm_for_due(fields["run_at"] - event.at)
+        elif (queue is None or queue in self._queues) and self._turns.mine(job_of(event.id), queue):
+            self._wake(jobs=False, priority=priority, as_of=cluster_time(event.token))
+
+    def _on_worker(self, event: Event) -> None:
+        if event.operation == "insert":
+            self._turns.peers.join(event.id, event.fields.get("queues", ()))
+        else:
+            self._turns.peers.leave(event.id)

@@ -5,53 +5,50 @@ import os
 import random
 import secrets
 import socket
+import time
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import timedelta
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskStatus
 
-from pipeline import telemetry, transitions
 from pipeline.admitter import Admitter
 from pipeline.attempt import Desk
 from pipeline.claimer import Claimer
 from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
-from pipeline.errors import DefinitionError, LeaseLost, PermanentError, StateConflict, StoreUnavailable
-from pipeline.executor import Executor, failed
+from pipeline.errors import DefinitionError, StoreUnavailable
+from pipeline.executor import Executor
 from pipeline.feed import Feed
+from pipeline.handoff import HandOff
+from pipeline.intake import Intake
 from pipeline.leases import Leases
 from pipeline.listener import Listener
-from pipeline.model import (
-    Change,
-    Failed,
-    Interrupted,
-    Lost,
-    Outcome,
-    Snoozed,
-    Succeeded,
-    Task,
-    queue_name,
-)
+from pipeline.model import queue_name
 from pipeline.patience import until_available
 from pipeline.processes import Processes
 from pipeline.rescuer import Rescuer
+from pipeline.runner import Runner
 from pipeline.settings import WorkerSettings
 from pipeline.stage import Pipeline
 from pipeline.store import Store
+from pipeline.store.backlog import Backlog
+from pipeline.store.clock import ServerClock
 from pipeline.store.documents import UPLOAD_GRACE
 from pipeline.store.tasks import Tasks
 from pipeline.store.workers import DEAD_FOR
 from pipeline.threads import Threads
+from pipeline.turns import Peers, Turns
 from pipeline.wakeups import Wakeups
-from pipeline.watermark import Watermark
 
 _log = logging.getLogger("millrace.worker")
 
 GIVE_UP = 10.0
 """Seconds after a hard stop for its last commits; the database is away if they take longer."""
+
+PEERS_AGE = 10.0
+"""Seconds after which it is asked again who is alive, when somebody did not act in time."""
 
 UNHEARD_RECONCILIATION = 2.0
 """Seconds between reconciliations while no change stream tells of work."""
@@ -91,12 +88,17 @@ class Worker:
         self._queues = _queues(pipelines, stages)
         lease = self._settings.lease
         # Of its own: it remembers the claims whose answer isn't known yet, which are this worker's alone.
-        tasks = Tasks(store.db)
-        self._claimer = Claimer(tasks, self.name, self._queues, self._settings.slots, lease)
-        self._leases = Leases(tasks, lease)
+        self._tasks = Tasks(store.db)
+        self._backlog = Backlog(store.db, _beginning(pipelines, self._queues))
+        self._turns = Turns(Peers(self.name, self._queues))
+        self._clock = ServerClock(lease)
+        self._claimer = Claimer(self._settings.slots)
+        self._leases = Leases(self._tasks, lease)
         self._processes = Processes(self._settings.processes, self._settings.child_memory)
         self._threads = Threads()
         self._feed = feed
+        self._intake: Intake
+        self._sessions: list[Any] = []
         self._soft, self._hard = anyio.Event(), anyio.Event()
 
     @property
@@ -127,51 +129,52 @@ class Worker:
             stack.push_async_callback(rescues.close)
             await stack.enter_async_context(self._processes)
             await until_available(self._store.install, "the start")
-            await until_available(lambda: self._register(commits.session_id, rescues.session_id), "the start")
+            self._sessions = [commits.session_id, rescues.session_id]
+            await until_available(self._register, "the start")
             committer = Committer(commits)
-            rescuer = Rescuer(self._store, rescues, self._settings.lease, self._claimer.wake)
+            hand_off = HandOff(self.name, self._queues, self._clock, self._settings.lease, self._may_go_on)
+            admitter = Admitter(committer, self._pipelines)
+            self._intake = self._make_intake(admitter, hand_off)
+            rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
             async with anyio.create_task_group() as group:
                 group.start_soon(committer.run)
                 try:
-                    await self._work(committer, rescuer, task_status)
+                    await self._work(committer, hand_off, rescuer, task_status)
                 finally:
                     committer.stop()
             await self._leave()
 
-    async def _work(self, committer: Committer, rescuer: Rescuer, status: TaskStatus[None]) -> None:
+    async def _work(
+        self, committer: Committer, hand_off: HandOff, rescuer: Rescuer, status: TaskStatus[None]
+    ) -> None:
         async with anyio.create_task_group() as background:
-            listener, wakeups = self._hear(committer, rescuer, background)
+            listener, wakeups = self._hear(rescuer)
             background.start_soon(self._give_up_when_cancelled, committer)
             background.start_soon(self._leases.run)
             background.start_soon(rescuer.run)
             background.start_soon(self._sign_of_life, listener, rescuer)
             background.start_soon(self._reconcile, listener, wakeups)
+            background.start_soon(self._take_turns)
             if self._settings.listen:
                 background.start_soon(listener.run)
             status.started()
-            await self._attempts(committer)
+            await self._attempts(committer, hand_off)
             if self._settings.listen:
                 with suppress(StoreUnavailable), anyio.move_on_after(2):
                     await listener.save()
             background.cancel_scope.cancel()
 
-    def _hear(self, committer: Committer, rescuer: Rescuer, group: TaskGroup) -> tuple[Listener, Wakeups]:
-        watermark = Watermark()
-
-        def settled(job: str) -> None:
-            watermark.settle(job)
-            self._claimer.wake()  # sooner than the event of the new task
-
+    def _hear(self, rescuer: Rescuer) -> tuple[Listener, Wakeups]:
         wakeups = Wakeups(
             changes=self._store.changes,
-            admitter=Admitter(committer, self._pipelines, settled),
+            workers=self._store.workers,
+            backlog=self._backlog,
             leases=self._leases,
             rescuer=rescuer,
-            watermark=watermark,
-            wake=self._claimer.wake,
+            turns=self._turns,
+            wake=self._wake,
             queues=self._queues,
             pipelines=self._pipelines,
-            group=group,
         )
         listener = Listener(
             self._store.changes,
@@ -183,21 +186,61 @@ class Worker:
         )
         return listener, wakeups
 
-    async def _attempts(self, committer: Committer) -> None:
+    def _make_intake(self, admitter: Admitter, hand_off: HandOff) -> Intake:
+        return Intake(
+            tasks=self._tasks,
+            backlog=self._backlog,
+            admitter=admitter,
+            turns=self._turns,
+            hold=hand_off.hold,
+            queues=self._queues,
+            first_queues={
+                each.name: queue_name(each.name, each.version, each.stages[0].name)
+                for each in self._pipelines.values()
+            },
+            worker=self.name,
+            lease_for=self._settings.lease,
+        )
+
+    def _wake(self, **hints: Any) -> None:
+        """There may be work, see `Intake.hint`."""
+        self._intake.hint(**hints)
+        self._claimer.wake()
+
+    def _may_go_on(self, priority: int) -> bool:
+        return not self._claimer.stopped and self._intake.may_go_on(priority)
+
+    async def _take_turns(self) -> None:
+        """Begin what others should have begun, and have not."""
+        asked_at = float("-inf")
+        while True:
+            await self._turns.next()
+            self._wake()
+            if anyio.current_time() - asked_at > PEERS_AGE:
+                asked_at = anyio.current_time()
+                with suppress(StoreUnavailable):
+                    self._turns.peers.replace(await self._store.workers.alive())
+
+    async def _attempts(self, committer: Committer, hand_off: HandOff) -> None:
         """Claim and run until the soft stop, then wait for what runs, and interrupt it in the end."""
         desk = Desk(self._store, committer, self._leases, self._settings.lease)
         executors = {
             name: Executor(desk, pipeline, self._processes, self._threads)
             for name, pipeline in self._pipelines.items()
         }
-
-        async def attempt(task: Task) -> None:
-            await self._attempt(executors[task.pipeline], committer, task)
-
+        runner = Runner(
+            self.name,
+            executors,
+            committer=committer,
+            leases=self._leases,
+            threads=self._threads,
+            hand_off=hand_off,
+            alone=self._claimer.alone,
+        )
         async with anyio.create_task_group() as stopping:
             async with anyio.create_task_group() as attempts:
                 stopping.start_soon(self._stop_in_time, committer, attempts.cancel_scope)
-                await self._claimer.run(attempts, attempt)
+                await self._claimer.run(attempts, self._intake.take, runner.run)
             stopping.cancel_scope.cancel()
 
     async def _stop_in_time(self, committer: Committer, attempts: anyio.CancelScope) -> None:
@@ -213,61 +256,6 @@ class Worker:
         committer.give_up_in(0)
         attempts.cancel()
 
-    async def _attempt(self, executor: Executor, committer: Committer, task: Task) -> None:
-        attributes: dict[str, str | int] = {
-            telemetry.JOB: task.job,
-            telemetry.STAGE: task.stage,
-            telemetry.WORKER: self.name,
-            telemetry.ATTEMPT_NUMBER: task.attempt,
-        }
-        with telemetry.span(telemetry.ATTEMPT, attributes, task.traceparent) as span:
-            started = anyio.current_time()
-            try:
-                outcome = await self._outcome(executor, task)
-            except anyio.get_cancelled_exc_class():
-                with anyio.CancelScope(shield=True):
-                    await self._settle(executor.pipeline, committer, task, Interrupted())
-                raise
-            outcome = await self._settle(executor.pipeline, committer, task, outcome)
-            crash_point("attempt.settled", lambda: [task.id])
-            kind = type(outcome).__name__.lower()
-            span.set_attribute(telemetry.OUTCOME, kind)
-            if isinstance(outcome, Failed):
-                telemetry.mark_failed(span, outcome.failure.type)
-            labels = {telemetry.STAGE: task.stage, telemetry.OUTCOME: kind}
-            telemetry.attempts.add(1, labels)
-            telemetry.duration.record(anyio.current_time() - started, labels)
-        await self._threads.gone(task.id)
-        self._claimer.wake()
-
-    async def _outcome(self, executor: Executor, task: Task) -> Outcome:
-        outcome: Outcome | None = None
-        with anyio.CancelScope() as scope, self._leases.hold(task, scope) as holding:
-            if not task.alone or await self._claimer.alone():
-                outcome = await executor.execute(holding)
-        return outcome or (Lost() if holding.lost else Interrupted())
-
-    async def _settle(
-        self, pipeline: Pipeline, committer: Committer, task: Task, outcome: Outcome
-    ) -> Outcome:
-        """Make an outcome durable; returns what became of it."""
-        change = _transition(task, outcome, pipeline)
-        if change is None:
-            return outcome
-        try:
-            await committer.commit(change)
-        except (LeaseLost, StoreUnavailable):
-            _log.warning("the lease was lost before the outcome was durable", extra={"task": task.id})
-            return Lost()
-        except PermanentError as error:
-            return await self._settle(
-                pipeline, committer, task, failed(task, pipeline[task.stage].retry, error)
-            )
-        except StateConflict:
-            _log.exception("an impossible state: run `millrace verify`", extra={"task": task.id})
-            return Lost()
-        return outcome
-
     async def _give_up_when_cancelled(self, committer: Committer) -> None:
         """Being cancelled is a hard stop: what runs is given back, but not waited for without end."""
         try:
@@ -280,12 +268,19 @@ class Worker:
         every = self._settings.lease.total_seconds() / 4
         while True:
             await anyio.sleep(every)
+            sent = time.monotonic()
             try:
-                await self._store.workers.seen(self.name, self._settings.lease, listening=listener.healthy)
+                seen_at = await self._store.workers.seen(
+                    self.name, self._settings.lease, listening=listener.healthy
+                )
             except StoreUnavailable:
                 rescuer.database_away()
             else:
                 rescuer.database_back()
+                if seen_at is None:  # taken for dead, and forgotten
+                    await until_available(self._register, "the registration")
+                else:
+                    self._clock.sample(seen_at, sent)
 
     async def _reconcile(self, listener: Listener, wakeups: Wakeups) -> None:
         """The net below the change stream: rare while it is well, every two seconds while it is not."""
@@ -293,25 +288,26 @@ class Worker:
         due = anyio.current_time() + mean * random.uniform(0.5, 1.5)  # noqa: S311 -- jitter, no secret
         while True:
             await anyio.sleep(UNHEARD_RECONCILIATION)
-            if listener.healthy and anyio.current_time() < due and not wakeups.resubmitted:
+            if listener.healthy and anyio.current_time() < due:
                 continue
             with suppress(StoreUnavailable):
-                wakeups.resubmitted = False
                 await wakeups.reconcile(None)
                 await self._store.documents.sweep(UPLOAD_GRACE)
                 await self._store.workers.forget(DEAD_FOR)
             due = anyio.current_time() + mean * random.uniform(0.5, 1.5)  # noqa: S311
 
-    async def _register(self, *sessions: Any) -> None:
-        await self._store.workers.register(
+    async def _register(self) -> None:
+        sent = time.monotonic()
+        seen_at = await self._store.workers.register(
             self.name,
             host=socket.gethostname(),
             pid=os.getpid(),
             queues=self._queues,
             slots=self._settings.slots,
-            sessions=sessions,
+            sessions=self._sessions,
             alive_for=self._settings.lease,
         )
+        self._clock.sample(seen_at, sent)
         await self._store.pipelines.register(self._pipelines.values())
 
     async def _leave(self) -> None:
@@ -334,18 +330,10 @@ def _queues(pipelines: Sequence[Pipeline], stages: Collection[str] | None) -> li
     ]
 
 
-def _transition(task: Task, outcome: Outcome, pipeline: Pipeline) -> Change | None:
-    """Return the change that an outcome asks for; None for a lost lease, which may write nothing."""
-    match outcome:
-        case Succeeded():
-            return transitions.complete(task, outcome, pipeline)
-        case Failed(failure, timedelta() as delay):
-            return transitions.retry(task, failure, delay)
-        case Failed(failure, _):
-            return transitions.fail(task, failure)
-        case Snoozed(delay, why):
-            return transitions.snooze(task, delay, why)
-        case Interrupted():
-            return transitions.interrupt(task)
-        case Lost():
-            return None
+def _beginning(pipelines: Sequence[Pipeline], queues: Collection[str]) -> dict[str, int]:
+    """Return the versions of the pipelines whose first stage is claimed here."""
+    return {
+        each.name: each.version
+        for each in pipelines
+        if queue_name(each.name, each.version, each.stages[0].name) in queues
+    }

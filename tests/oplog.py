@@ -12,7 +12,7 @@ from pipeline.embedded import embedded_mongod
 from pipeline.errors import HistoryLost
 from pipeline.settings import StoreSettings
 from pipeline.store import Store
-from pipeline.store.changes import STATES
+from pipeline.store.changes import WORK
 
 _AT_ONCE = timedelta(milliseconds=1)
 
@@ -45,14 +45,14 @@ async def roll_over(store: Store, token: str) -> None:
 
 async def position(store: Store) -> str:
     """Return the position after everything that there is."""
-    async with store.changes.open(STATES, wait=_AT_ONCE) as stream:
+    async with store.changes.open(WORK, wait=_AT_ONCE) as stream:
         await stream.read()
         return stream.token
 
 
 async def _can_resume(store: Store, token: str) -> bool:
     try:
-        async with store.changes.open(STATES, after=token, wait=_AT_ONCE) as stream:
+        async with store.changes.open(WORK, after=token, wait=_AT_ONCE) as stream:
             await stream.read()
     except HistoryLost:
         return False

@@ -20,7 +20,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
 from pipeline.errors import HistoryLost, StoreError
-from pipeline.store.driver import Doc, is_outage, reading, translate, translated
+from pipeline.store.driver import Doc, is_outage, translate, translated
 
 HISTORY_LOST_CODES = frozenset(
     {
@@ -72,7 +72,7 @@ _PROJECTION: Doc = {
     "ns.coll": 1,
     "documentKey": 1,
     "updateDescription.updatedFields": 1,
-    **{f"fullDocument.{name}": 1 for name in sorted({*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS})},
+    **{f"fullDocument.{name}": 1 for name in sorted({*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS, "queues"})},
 }
 
 
@@ -86,27 +86,52 @@ def _changed_inside(path: str) -> Doc:
     return {"$expr": {"$ne": [{"$type": value}, "missing"]}}
 
 
-def _watching(*task_changes: Doc) -> Stages:
+def _updated(collection: str, *states: str) -> Doc:
+    change = {"$in": list(states)} if states else {"$exists": True}
+    return {
+        "ns.coll": collection,
+        "operationType": "update",
+        "updateDescription.updatedFields.state": change,
+    }
+
+
+def _watching(*events: Doc) -> Stages:
     """Match what a listener needs: only operation types, and fields that the event itself carries."""
-    either = [
-        {"ns.coll": {"$in": ["jobs", "tasks"]}, "operationType": {"$in": ["insert", "replace"]}},
-        {"ns.coll": "jobs", "operationType": "update", **_changed("state")},
-        {"ns.coll": "tasks", "operationType": "update", "$or": list(task_changes)},
-        {"operationType": {"$in": ["drop", "rename", "dropDatabase", "invalidate"]}},
-    ]
-    return [{"$match": {"$or": either}}, {"$project": _PROJECTION}]
+    ends = {"operationType": {"$in": ["drop", "rename", "dropDatabase", "invalidate"]}}
+    return [{"$match": {"$or": [*events, ends]}}, {"$project": _PROJECTION}]
 
 
-STATES = _watching(_changed("state"))
-"""For workers: inserts, and every change of a state."""
+_CREATED: Doc = {"operationType": {"$in": ["insert", "replace"]}}
+_PEERS: Doc = {"ns.coll": "workers", "operationType": {"$in": ["insert", "delete"]}}
+_SHOWN: list[Doc] = [
+    {"ns.coll": {"$in": ["jobs", "tasks"]}, **_CREATED},
+    _updated("jobs"),
+    {
+        "ns.coll": "tasks",
+        "operationType": "update",
+        "$or": [
+            _changed("state"),
+            _changed("progress"),
+            _changed_inside("progress.done"),
+            _changed_inside("progress.total"),
+        ],
+    },
+]
 
-FEED = _watching(
-    _changed("state"),
-    _changed("progress"),
-    _changed_inside("progress.done"),
-    _changed_inside("progress.total"),
+WORK = _watching(
+    {"ns.coll": "jobs", **_CREATED},
+    _updated("jobs", "submitted", "running", "failed", "cancelled"),
+    {"ns.coll": "tasks", **_CREATED, "fullDocument.state": "ready"},
+    _updated("tasks", "ready", "running", "failed", "cancelled"),
+    _PEERS,
 )
-"""For those who watch: what workers hear, and progress."""
+"""For workers: what there is to do, and what others have begun or ended; not what goes its usual way."""
+
+FEED = _watching(*_SHOWN)
+"""For those who watch: every job and task, every change of a state, and progress."""
+
+WORK_AND_FEED = _watching(*_SHOWN, _PEERS)
+"""For a worker whose stream feeds watchers too."""
 
 
 def fingerprint(stages: Stages) -> str:
@@ -298,14 +323,3 @@ class Changes:
         reply = await self._db.command("ping")
         time: OperationTime = reply["operationTime"]
         return time
-
-    @translated
-    async def submitted(self, pipelines: Sequence[str], since: OperationTime) -> list[Doc]:
-        """Return the submitted jobs of these pipelines, as of `since` at least.
-
-        A plain majority read can miss a job that is in flight; a session advanced to `since` waits.
-        """
-        async with reading(self._db.client, since) as session:
-            query = {"state": "submitted", "pipeline": {"$in": list(pipelines)}}
-            fields = dict.fromkeys((*_JOB_FIELDS, "document.sha256"), 1)
-            return await self._db["jobs"].find(query, fields, session=session).to_list()

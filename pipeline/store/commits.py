@@ -1,9 +1,9 @@
 """Group commit: many changes in one transaction, each of them as careful as if it were alone.
 
-The tasks' compare-and-sets and the creation of their successors are one command, as both are updates:
-a task is created by an upsert whose filter cannot match, so that it gets the server's time and an
-existing one fails loudly. One transaction for as many changes as have gathered is what makes the
-hand-off cheap: it costs three or four round trips, whatever their number.
+One transaction for as many changes as have gathered is what makes the hand-off cheap: it costs four or
+five round trips, whatever their number, and updates that are alike are one statement (see `batch`). A task
+that is created as held is inserted; one that is created as ready is upserted with a filter that cannot
+match, so that it gets the server's time and an existing one fails loudly.
 """
 
 import random
@@ -15,14 +15,15 @@ from typing import Any, TypeVar
 import anyio
 import bson
 import pymongo
-from pymongo import InsertOne, UpdateOne
+from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
 from pipeline.crashpoints import crash_point
 from pipeline.errors import Contended, LeaseLost, MillraceError, PermanentError, StateConflict
-from pipeline.model import Change, Write
+from pipeline.model import Change
+from pipeline.store.batch import Batch, Updates, alike, matching
 from pipeline.store.driver import (
     UNSTORABLE,
     Client,
@@ -88,6 +89,11 @@ class Commits:
     def session_id(self) -> Any:
         """The id by which a rescuer can end the transaction that a killed process left behind."""
         return session_uuid(self._session.session_id["id"])
+
+    @property
+    def operation_time(self) -> Any:
+        """An operation time as of which everything that was committed so far can be read."""
+        return self._session.operation_time
 
     async def close(self) -> None:
         """Give the session back; what it has not committed is aborted."""
@@ -177,35 +183,21 @@ class Commits:
                 await self._session.abort_transaction()
 
     async def _write(self, changes: Sequence[Change]) -> None:
-        guards = [change.guard for change in changes]
-        creates = _grouped(changes)
-        new_tasks = [create_task(document) for document in creates.pop("tasks", [])]
-        for collection in sorted(
-            {guard.collection for guard in guards} | ({"tasks"} if new_tasks else set())
-        ):
-            updates = [
-                _stamped(change.guard, change.id)
-                for change in changes
-                if change.guard.collection == collection
-            ]
-            await self._update(collection, updates, new_tasks if collection == "tasks" else [])
-        for collection, documents in creates.items():
-            await self._db[collection].bulk_write(
-                [InsertOne(document) for document in documents], ordered=False, session=self._session
-            )
-        follow_ups: dict[str, list[UpdateOne]] = defaultdict(list)
-        for change in changes:
-            for write in change.then:
-                follow_ups[write.collection].append(_stamped(write, change.id))
-        for collection, updates in follow_ups.items():
+        batch = Batch(changes)
+        ready = [create_task(task) for task in batch.ready]
+        for collection in sorted(batch.guards.keys() | ({"tasks"} if ready else set())):
+            await self._update(collection, batch.guards[collection], ready if collection == "tasks" else [])
+        for collection, documents in batch.creates.items():
+            await self._db[collection].insert_many(documents, ordered=False, session=self._session)
+        for collection, updates in batch.follow_ups.items():
             await self._update(collection, updates, [])
         crash_point("commit.written", partial(_subjects, changes))
 
-    async def _update(self, collection: str, updates: list[UpdateOne], creates: list[UpdateOne]) -> None:
+    async def _update(self, collection: str, updates: Updates, creates: list[UpdateOne]) -> None:
         result = await self._db[collection].bulk_write(
-            [*updates, *creates], ordered=False, session=self._session
+            [*updates.operations, *creates], ordered=False, session=self._session
         )
-        if result.matched_count != len(updates) or result.upserted_count != len(creates):
+        if result.matched_count != updates.count or result.upserted_count != len(creates):
             raise _Mismatch
 
     async def _read_back(self, changes: Sequence[Change]) -> dict[str, Result]:
@@ -216,25 +208,42 @@ class Commits:
         return await self._transaction(partial(self._verdicts, changes))
 
     async def _verdicts(self, changes: Sequence[Change]) -> dict[str, Result]:
-        verdicts: dict[str, Result] = {}
+        durable = await self._durable(changes)
+        others = [change for change in changes if change.id not in durable]
+        unmet = await self._unmet(others)
+        return {
+            change.id: None if change.id in durable else LeaseLost()
+            for change in changes
+            if change.id in durable or change.id in unmet
+        }
+
+    async def _durable(self, changes: Sequence[Change]) -> set[str]:
+        """Look for the changes' stamps, in all that they write: a later change may have replaced some."""
+        written: dict[str, list[str]] = defaultdict(list)
         for change in changes:
-            if await self._is_durable(change):
-                verdicts[change.id] = None
-            elif not await self._is_there(change.guard.collection, change.guard.filter):
-                verdicts[change.id] = LeaseLost()
-        return verdicts
+            written[change.guard.collection].append(change.guard.filter["_id"])
+            for collection, document in change.creates:
+                written[collection].append(document["_id"])
+        stamps = {change.id for change in changes}
+        found: set[str] = set()
+        for collection, ids in written.items():
+            query = {"_id": {"$in": ids}, "commit": {"$in": list(stamps)}}
+            cursor = self._db[collection].find(query, {"commit": 1}, session=self._session)
+            found |= {each["commit"] async for each in cursor}
+        return found
 
-    async def _is_durable(self, change: Change) -> bool:
-        """Look for the change's stamp: a later change may have replaced the guarded document's."""
-        written = [(change.guard.collection, change.guard.filter["_id"])]
-        written += [(collection, document["_id"]) for collection, document in change.creates]
-        for collection, key in written:
-            if await self._is_there(collection, {"_id": key, "commit": change.id}):
-                return True
-        return False
-
-    async def _is_there(self, collection: str, query: Mapping[str, Any]) -> bool:
-        return await self._db[collection].find_one(query, {"_id": 1}, session=self._session) is not None
+    async def _unmet(self, changes: Sequence[Change]) -> set[str]:
+        """Return the changes whose guard doesn't match what it guards."""
+        met: set[tuple[str, str]] = set()
+        for guards in alike(change.guard for change in changes):
+            collection = guards[0].collection
+            cursor = self._db[collection].find(matching(guards), {"_id": 1}, session=self._session)
+            met |= {(collection, each["_id"]) async for each in cursor}
+        return {
+            change.id
+            for change in changes
+            if (change.guard.collection, change.guard.filter["_id"]) not in met
+        }
 
 
 def _may_retry(error: PyMongoError) -> bool:
@@ -245,18 +254,6 @@ def _may_retry(error: PyMongoError) -> bool:
 
 def _subjects(changes: Sequence[Change]) -> list[str]:
     return [str(change.guard.filter["_id"]) for change in changes]
-
-
-def _grouped(changes: Sequence[Change]) -> dict[str, list[Doc]]:
-    creates: dict[str, list[Doc]] = defaultdict(list)
-    for change in changes:
-        for collection, document in change.creates:
-            creates[collection].append({**document, "commit": change.id})
-    return creates
-
-
-def _stamped(write: Write, change_id: str) -> UpdateOne:
-    return UpdateOne(dict(write.filter), [*write.update, {"$set": {"commit": change_id}}])
 
 
 def create_task(document: Mapping[str, Any]) -> UpdateOne:

@@ -131,8 +131,13 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("tenant", ASCENDING), ("_id", DESCENDING)], name="newest"),
         IndexModel([("tenant", ASCENDING), ("state", ASCENDING), ("_id", DESCENDING)], name="state"),
         IndexModel(
-            [("pipeline", ASCENDING), ("_id", ASCENDING)],
-            name="submitted",
+            [
+                ("pipeline", ASCENDING),
+                ("pipeline_version", ASCENDING),
+                ("priority", DESCENDING),
+                ("created_at", ASCENDING),
+            ],
+            name="backlog",
             partialFilterExpression={"state": "submitted"},
         ),
         IndexModel(

@@ -32,7 +32,7 @@ SMALL_BODY = 64 * 1024
 CLAIM_SECONDS = 3.0
 """Longest that a claim may take; what it did is found out then, and the next one asks for other tasks."""
 
-_CANDIDATE = {"attempt": 1, "max_attempts": 1, "deaths": 1}
+_CANDIDATE = dict.fromkeys(("attempt", "max_attempts", "deaths", "job", "queue", "priority", "run_at"), 1)
 _CLAIM_ORDER = [("priority", pymongo.DESCENDING), ("run_at", pymongo.ASCENDING)]
 _DUE = {"$expr": {"$lte": ["$run_at", "$$NOW"]}}
 _EXPIRED = {"$expr": {"$lte": ["$lease.until", "$$NOW"]}}
@@ -64,24 +64,42 @@ class Tasks:
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease_for: timedelta) -> list[Task]:
         """Claim at most `limit` ready and due tasks of these queues, best first.
 
-        Atomic for each task: a compare-and-set from `ready` to `running`. More candidates are read
-        than are wanted, and once a race was lost some of them are taken at random, so that many workers
-        do not fight for the same head of the queue. Tasks lost to others are simply not among the
-        returned; an empty list while `limit` > 0 says that no candidate was left. A task that has to run
-        alone is returned alone.
+        More candidates are read than are wanted, so that many workers do not fight for the same head of
+        the queue; tasks lost to others are simply not among the returned. An empty list while `limit` > 0
+        says that no candidate was left.
         """
-        if self._unread:  # an outage came between an earlier claim and its answer
-            return await self._answers()
-        wanted = {"state": "ready", "queue": {"$in": list(queues)}, **_DUE}
         while True:
-            candidates = self._tasks.find(wanted, _CANDIDATE).sort(_CLAIM_ORDER).limit(limit * 2)
-            found = _one_kind(await candidates.to_list())
-            if not found:
+            found = one_kind(await self.ready(queues, limit * 2))
+            if not (found or self.unanswered):
                 return []
-            await self._take(found, limit, worker, lease_for)
-            claimed = await self._answers()
+            claimed = await self.take([each["_id"] for each in found], limit, worker, lease_for)
             if claimed:
                 return claimed
+
+    @translated
+    async def ready(self, queues: Sequence[str], limit: int) -> list[Doc]:
+        """Return the best tasks that are ready and due, for a claim: what orders them, and their job."""
+        wanted = {"state": "ready", "queue": {"$in": list(queues)}, **_DUE}
+        candidates = self._tasks.find(wanted, _CANDIDATE).sort(_CLAIM_ORDER).limit(limit)
+        return await candidates.to_list()
+
+    @property
+    def unanswered(self) -> bool:
+        """True while an outage came between a claim and its answer."""
+        return bool(self._unread)
+
+    @translated
+    async def take(
+        self, candidates: Sequence[str], limit: int, worker: str, lease_for: timedelta
+    ) -> list[Task]:
+        """Claim at most `limit` of these tasks; returns what was got, also by claims not yet answered.
+
+        Atomic for each task: a compare-and-set from `ready` to `running`. Once a race was lost some of the
+        candidates are taken at random.
+        """
+        if not self._unread:
+            await self._take(list(candidates), limit, worker, lease_for)
+        return await self._answers()
 
     async def _take(self, ids: list[str], limit: int, worker: str, lease_for: timedelta) -> None:
         """Compare-and-set the best candidates; after a lost race, or a wait for a lock, some at random."""
@@ -136,7 +154,7 @@ class Tasks:
                 _log.error("a task has no job: run `millrace verify`", extra={"task": task["_id"]})
         bodies = await self._small_bodies(tasks, session)
         return [
-            _task(task, jobs[task["job"]], bodies, self._unread[task["lease"]["claim_id"]].at)
+            task_of(task, jobs[task["job"]], bodies, self._unread[task["lease"]["claim_id"]].at)
             for task in ordered
             if task["job"] in jobs
         ]
@@ -230,20 +248,23 @@ def _renewed(lease_for: timedelta, progress: Progress | None) -> Doc:
     return update
 
 
-def _runs_alone(task: Doc) -> bool:
+def runs_alone(task: Mapping[str, Any]) -> bool:
     """Tell whether the attempt that would begin now is the last, after a death of an earlier one's worker."""
     return bool(task.get("deaths")) and task["attempt"] + 1 >= task["max_attempts"]
 
 
-def _one_kind(candidates: list[Doc]) -> list[str]:
+def one_kind(candidates: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """Return the candidates before the first that has to run alone; or that one, if it is the best."""
     for position, each in enumerate(candidates):
-        if _runs_alone(each):
-            return [other["_id"] for other in candidates[: max(1, position)]]
-    return [each["_id"] for each in candidates]
+        if runs_alone(each):
+            return candidates[: max(1, position)]
+    return candidates
 
 
-def _task(task: Doc, job: Doc, bodies: Mapping[str, Doc], asked_at: float) -> Task:
+def task_of(
+    task: Mapping[str, Any], job: Mapping[str, Any], bodies: Mapping[str, Doc], asked_at: float
+) -> Task:
+    """Return a claimed task as a value, from its document and its job's; `bodies` are outputs by id."""
     lease = task["lease"]
     return Task(
         id=task["_id"],

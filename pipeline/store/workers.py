@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pymongo
 from bson.binary import Binary
+from pymongo import ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
+from pipeline.errors import StoreError
 from pipeline.store.driver import Doc, translated
 from pipeline.transitions import after
 
@@ -38,8 +40,8 @@ class Workers:
         slots: int,
         sessions: Sequence[Any],
         alive_for: timedelta,
-    ) -> None:
-        """Write who this is; `sessions` are those in which it runs transactions."""
+    ) -> datetime:
+        """Write who this is, return the server's time; `sessions` are those in which it runs transactions."""
         fields = {
             "host": host,
             "pid": pid,
@@ -49,18 +51,33 @@ class Workers:
         }
         update = {key: {"$literal": value} for key, value in fields.items()}
         times = {"started_at": "$$NOW", "seen_at": "$$NOW", "alive_until": after(alive_for)}
-        await self._workers.update_one({"_id": worker}, [{"$set": {**update, **times}}], upsert=True)
+        registered = await self._update(worker, {**update, **times}, upsert=True)
+        if registered is None:
+            raise StoreError("MongoDB did not return the worker that it has registered")
+        return registered
 
     @translated
-    async def seen(self, worker: str, alive_for: timedelta, *, listening: bool) -> None:
+    async def seen(self, worker: str, alive_for: timedelta, *, listening: bool) -> datetime | None:
         """Give a sign of life, good for as long as a lease, and tell whether the change stream is well.
+
+        Returns the server's time; None when the worker isn't registered any more.
 
         Raises:
             StoreUnavailable: there was no answer within a quarter of that time.
         """
         update = {"seen_at": "$$NOW", "alive_until": after(alive_for), "listening": listening}
         with pymongo.timeout(alive_for.total_seconds() / 4):
-            await self._workers.update_one({"_id": worker}, [{"$set": update}])
+            return await self._update(worker, update, upsert=False)
+
+    async def _update(self, worker: str, update: Doc, *, upsert: bool) -> datetime | None:
+        found = await self._workers.find_one_and_update(
+            {"_id": worker},
+            [{"$set": update}],
+            {"seen_at": 1},
+            upsert=upsert,
+            return_document=ReturnDocument.AFTER,
+        )
+        return None if found is None else found["seen_at"]
 
     @translated
     async def deregister(self, worker: str) -> None:

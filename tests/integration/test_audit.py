@@ -14,7 +14,7 @@ from pipeline.client import Client
 from pipeline.errors import StoreError
 from pipeline.store import Store
 from pipeline.store.audit import EXAMPLES
-from pipeline.store.changes import STATES
+from pipeline.store.changes import WORK
 from pipeline.store.documents import CHUNK_BYTES
 from pipeline.store.outputs import LARGE_BODY
 from pipeline.store.scan import PAGE, scan, snapshot
@@ -345,12 +345,12 @@ async def a_large_output_that_is_gone(store: Store, job: str) -> None:
 
 @breaks("I8")
 async def a_gap_that_is_open(store: Store, job: str) -> None:
-    await store.listeners.open_gap("worker/counting", "82", STATES, lost=None, why="planted")
+    await store.listeners.open_gap("worker/counting", "82", WORK, lost=None, why="planted")
 
 
 @breaks("I8")
 async def a_token_before_a_closed_gap(store: Store, job: str) -> None:
-    await store.listeners.open_gap("worker/other", "83", STATES, lost=None, why="planted")
+    await store.listeners.open_gap("worker/other", "83", WORK, lost=None, why="planted")
     [role] = [each for each in await store.listeners.list() if each["_id"] == "worker/other"]
     await store.listeners.close_gap("worker/other", role["gap"], 0)
     assert await violations(store) == {}

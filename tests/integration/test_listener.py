@@ -12,7 +12,7 @@ from pipeline.client import Client
 from pipeline.embedded import embedded_mongod
 from pipeline.settings import StoreSettings
 from pipeline.store import Store
-from pipeline.store.changes import STATES
+from pipeline.store.changes import WORK
 from tests.oplog import roll_over, short_history
 from tests.records import violations
 from tests.support import COUNTING, running, submit, until
@@ -75,7 +75,7 @@ async def test_a_position_never_goes_back(store: Store) -> None:
     await finish_one(store)
     further = (await listener(store))["token"]
     assert further > here
-    assert not await store.listeners.save(ROLE, here, STATES)
+    assert not await store.listeners.save(ROLE, here, WORK)
     assert (await listener(store))["token"] == further
 
 
@@ -139,8 +139,8 @@ async def test_a_release_that_changes_the_stream_goes_on_from_the_cluster_time(s
 async def test_an_open_gap_is_reconciled_before_anything_else(store: Store) -> None:
     await finish_one(store)
     job = await submit(Client(store), "counting")
-    async with store.changes.open(STATES) as stream:  # a position after the job: no event will tell of it
-        await store.listeners.open_gap(ROLE, stream.token, STATES, lost="82", why="planted")
+    async with store.changes.open(WORK) as stream:  # a position after the job: no event will tell of it
+        await store.listeners.open_gap(ROLE, stream.token, WORK, lost="82", why="planted")
     async with running(store, COUNTING):
         assert (await until(store, job.id)).state == "succeeded"
     closed = await store.db["gaps"].find_one({"why": "planted"}) or {}
@@ -149,13 +149,13 @@ async def test_an_open_gap_is_reconciled_before_anything_else(store: Store) -> N
 
 async def test_a_gap_neither_takes_a_position_back_nor_forgets_an_earlier_one(store: Store) -> None:
     listeners = store.listeners
-    await listeners.open_gap(ROLE, "82AA", STATES, lost="8211", why="the first")
-    await listeners.save(ROLE, "82CC", STATES)
-    await listeners.open_gap(ROLE, "82BB", STATES, lost="82AA", why="a slower worker's")
+    await listeners.open_gap(ROLE, "82AA", WORK, lost="8211", why="the first")
+    await listeners.save(ROLE, "82CC", WORK)
+    await listeners.open_gap(ROLE, "82BB", WORK, lost="82AA", why="a slower worker's")
     found = await listener(store)
     assert found["token"] == "82CC"
     assert (found["gap"]["from"], found["gap"]["to"]) == ("8211", "82BB")
-    await listeners.open_gap(ROLE, "82BB", STATES, lost="82CC", why="that position can't be read")
+    await listeners.open_gap(ROLE, "82BB", WORK, lost="82CC", why="that position can't be read")
     assert (await listener(store))["token"] == "82BB"
 
 

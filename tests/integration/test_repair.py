@@ -15,7 +15,7 @@ from pipeline.errors import LeaseLost
 from pipeline.settings import StoreSettings
 from pipeline.stage import Stage
 from pipeline.store import Store
-from pipeline.store.changes import STATES
+from pipeline.store.changes import WORK
 from pipeline.store.job_repair import Remedy, decide, read_case
 from pipeline.store.repair import Repair
 from pipeline.store.scan import snapshot
@@ -264,7 +264,7 @@ async def bytes_that_are_cut_short(store: Store, job: str) -> None:
 
 @left("I8", "start a worker of that role")
 async def a_gap_that_is_open(store: Store, job: str) -> None:
-    await store.listeners.open_gap("worker/counting", "82", STATES, lost=None, why="planted")
+    await store.listeners.open_gap("worker/counting", "82", WORK, lost=None, why="planted")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""Sticky hand-off: the worker that has ended a stage goes on with the next one, already claimed.
+
+One write instead of three, and no wait for an event. Only where a claim would have chosen that task as
+well: a job under way goes before others of its priority, but not before one of a higher priority.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from pipeline import transitions
+from pipeline.model import Change, Hold, Input, Lease, Succeeded, Task, queue_name
+from pipeline.stage import Pipeline
+from pipeline.store.clock import ServerClock
+
+
+class HandOff:
+    """One worker's hand-offs."""
+
+    def __init__(
+        self,
+        worker: str,
+        queues: Collection[str],
+        clock: ServerClock,
+        lease_for: timedelta,
+        may_go_on: Callable[[int], bool],
+    ) -> None:
+        """Make one; `may_go_on` tells whether a task of this priority comes before everything that waits."""
+        self._worker = worker
+        self._queues = frozenset(queues)
+        self._clock = clock
+        self._lease_for = lease_for
+        self._may_go_on = may_go_on
+        self._claim_id = uuid4().hex
+        """Of all tasks that this worker creates as claimed: with the fence it tells holders apart."""
+
+    def hold(self) -> Hold | None:
+        """Claim what is about to be created; None when the server's time isn't known."""
+        now = self._clock.now()
+        return None if now is None else Hold(self._worker, self._claim_id, now, now + self._lease_for)
+
+    def complete(self, task: Task, result: Succeeded, pipeline: Pipeline) -> tuple[Change, Task | None]:
+        """Return the change that ends a task, and the next one when this worker goes on with it."""
+        following = pipeline.after(task.stage)
+        hold: Hold | None = None
+        if following is not None and not task.alone and self._may_go_on(task.priority):
+            queue = queue_name(pipeline.name, pipeline.version, following.name)
+            hold = self.hold() if queue in self._queues else None
+        change = transitions.complete(task, result, pipeline, hold)
+        if hold is None:
+            return change, None
+        created = next(document for collection, document in change.creates if collection == "tasks")
+        body = result.output.body if created["input"]["output"] == task.id else None
+        return change, begun(task, created, Input(created["input"]["sha256"], body), hold)
+
+
+def begun(like: Task, created: Mapping[str, Any], given: Input, hold: Hold) -> Task:
+    """Return the task that was created as held, for the same job as another task."""
+    return replace(
+        like,
+        id=created["_id"],
+        stage=created["stage"],
+        revision=created["revision"],
+        attempt=1,
+        max_attempts=created["max_attempts"],
+        lease=Lease(hold.claim_id, 1, hold.worker, hold.asked_at),
+        inputs=created["inputs"],
+        input=given,
+        fresh=True,
+    )

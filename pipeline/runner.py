@@ -1,0 +1,118 @@
+"""A slot's work: a claimed task's attempt, what becomes of it, and the stages of the job that follow here."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+import anyio
+
+from pipeline import telemetry, transitions
+from pipeline.committer import Committer
+from pipeline.crashpoints import crash_point
+from pipeline.errors import LeaseLost, PermanentError, StateConflict, StoreUnavailable
+from pipeline.executor import Executor, failed
+from pipeline.handoff import HandOff
+from pipeline.leases import Leases
+from pipeline.model import Change, Failed, Interrupted, Lost, Outcome, Snoozed, Succeeded, Task
+from pipeline.threads import Threads
+
+_log = logging.getLogger("millrace.worker")
+
+
+class Runner:
+    """Runs what one worker has claimed; `run` it once for each occupied slot."""
+
+    def __init__(
+        self,
+        worker: str,
+        executors: Mapping[str, Executor],
+        *,
+        committer: Committer,
+        leases: Leases,
+        threads: Threads,
+        hand_off: HandOff,
+        alone: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """Make one; `executors` by pipeline; `alone` waits until nothing else runs, or returns False."""
+        self._worker = worker
+        self._executors = executors
+        self._committer = committer
+        self._leases = leases
+        self._threads = threads
+        self._hand_off = hand_off
+        self._alone = alone
+
+    async def run(self, task: Task) -> None:
+        """Run a task, and those that follow it as long as this worker goes on with the job."""
+        following: Task | None = task
+        while following is not None:
+            following = await self._attempt(following)
+
+    async def _attempt(self, task: Task) -> Task | None:
+        executor = self._executors[task.pipeline]
+        attributes: dict[str, str | int] = {
+            telemetry.JOB: task.job,
+            telemetry.STAGE: task.stage,
+            telemetry.WORKER: self._worker,
+            telemetry.ATTEMPT_NUMBER: task.attempt,
+        }
+        with telemetry.span(telemetry.ATTEMPT, attributes, task.traceparent) as span:
+            started = anyio.current_time()
+            try:
+                outcome = await self._outcome(executor, task)
+            except anyio.get_cancelled_exc_class():
+                with anyio.CancelScope(shield=True):
+                    await self._settle(executor, task, Interrupted())
+                raise
+            outcome, following = await self._settle(executor, task, outcome)
+            crash_point("attempt.settled", lambda: [task.id])
+            kind = type(outcome).__name__.lower()
+            span.set_attribute(telemetry.OUTCOME, kind)
+            if isinstance(outcome, Failed):
+                telemetry.mark_failed(span, outcome.failure.type)
+            labels = {telemetry.STAGE: task.stage, telemetry.OUTCOME: kind}
+            telemetry.attempts.add(1, labels)
+            telemetry.duration.record(anyio.current_time() - started, labels)
+        await self._threads.gone(task.id)
+        return following
+
+    async def _outcome(self, executor: Executor, task: Task) -> Outcome:
+        outcome: Outcome | None = None
+        with anyio.CancelScope() as scope, self._leases.hold(task, scope) as holding:
+            if not task.alone or await self._alone():
+                outcome = await executor.execute(holding)
+        return outcome or (Lost() if holding.lost else Interrupted())
+
+    async def _settle(self, executor: Executor, task: Task, outcome: Outcome) -> tuple[Outcome, Task | None]:
+        """Make an outcome durable; returns what became of it, and the task to go on with."""
+        change, following = self._change(executor, task, outcome)
+        if change is None:
+            return outcome, None
+        try:
+            as_of = await self._committer.commit(change)
+        except (LeaseLost, StoreUnavailable):
+            _log.warning("the lease was lost before the outcome was durable", extra={"task": task.id})
+            return Lost(), None
+        except PermanentError as error:
+            policy = executor.pipeline[task.stage].retry
+            return await self._settle(executor, task, failed(task, policy, error))
+        except StateConflict:
+            _log.exception("an impossible state: run `millrace verify`", extra={"task": task.id})
+            return Lost(), None
+        return outcome, following and following.readable(as_of)
+
+    def _change(self, executor: Executor, task: Task, outcome: Outcome) -> tuple[Change | None, Task | None]:
+        """Return the change that an outcome asks for; none for a lost lease, which may write nothing."""
+        match outcome:
+            case Succeeded():
+                return self._hand_off.complete(task, outcome, executor.pipeline)
+            case Failed(failure, timedelta() as delay):
+                return transitions.retry(task, failure, delay), None
+            case Failed(failure, _):
+                return transitions.fail(task, failure), None
+            case Snoozed(delay, why):
+                return transitions.snooze(task, delay, why), None
+            case Interrupted():
+                return transitions.interrupt(task), None
+            case Lost():
+                return None, None

@@ -1,0 +1,88 @@
+"""The backlog: submitted jobs, waiting to be admitted. A queue like the ready tasks, read by its index.
+
+Nobody holds it in memory: a worker with free slots reads as many jobs as it can begin.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pymongo
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pipeline.store.changes import OperationTime
+from pipeline.store.driver import Doc, reading, translated
+
+_ORDER = [("priority", pymongo.DESCENDING), ("created_at", pymongo.ASCENDING)]
+_KEY = ("priority", "created_at", "pipeline")
+_WHOLE = (*_KEY, "tenant", "pipeline", "document", "params", "run_at", "traceparent")
+_DUE = {"due": {"$lte": [{"$ifNull": ["$run_at", "$$NOW"]}, "$$NOW"]}}
+_WITHOUT_PRIORITY = {"priority": None}
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+class Backlog:
+    """The submitted jobs of some pipelines, each in one version."""
+
+    def __init__(self, db: AsyncDatabase[Doc], pipelines: Mapping[str, int]) -> None:
+        self._client = db.client
+        self._jobs = db["jobs"]
+        self._wanted: list[Doc] = [
+            {"state": "submitted", "pipeline": name, "pipeline_version": {"$in": [None, version]}}
+            for name, version in pipelines.items()
+        ]
+
+    @translated
+    async def best(
+        self, limit: int, as_of: OperationTime | None, *, whole: bool, without: Collection[str] = ()
+    ) -> list[Doc]:
+        """Return the jobs to be admitted next, at most `limit`: by priority, then by age.
+
+        By index alone. What was submitted until the operation time `as_of` is among them, `without` are
+        jobs to leave out. `due` says, by the server's clock, whether a job may begin. Unless they are asked
+        for `whole`, they have no more than what orders them.
+        """
+        if not self._wanted:
+            return []
+        fields: Doc = dict.fromkeys(_WHOLE if whole else _KEY, 1)
+        async with reading(self._client, as_of) as session:
+            narrower: Doc = {"_id": {"$nin": list(without)}} if without else {}
+            found = await self._find(narrower, fields | _DUE, limit, session)
+            if len(found) == limit:
+                # No priority means 0, but sorts below all others: some may not be in a full answer.
+                found += await self._find(narrower | _WITHOUT_PRIORITY, fields | _DUE, limit, session)
+        jobs = {job["_id"]: job for job in found}
+        return sorted(jobs.values(), key=_precedence)[:limit]
+
+    async def _find(self, narrower: Doc, fields: Doc, limit: int, session: AsyncClientSession) -> list[Doc]:
+        branches = [{**each, **narrower} for each in self._wanted]
+        query = branches[0] if len(branches) == 1 else {"$or": branches}
+        return await self._jobs.find(query, fields, session=session).sort(_ORDER).limit(limit).to_list()
+
+    @translated
+    async def read(self, jobs: Sequence[str], as_of: OperationTime | None) -> list[Doc]:
+        """Return these jobs, whole, those that are still submitted."""
+        fields: Doc = dict.fromkeys(_WHOLE, 1)
+        query = {"_id": {"$in": list(jobs)}, "state": "submitted"}
+        async with reading(self._client, as_of) as session:
+            found = await self._jobs.find(query, fields | _DUE, session=session).to_list()
+        return sorted(found, key=_precedence)
+
+    @translated
+    async def size(self, as_of: OperationTime) -> int:
+        """Return how many jobs wait, as of an operation time at least."""
+        async with reading(self._client, as_of) as session:
+            counts = [await self._jobs.count_documents(each, session=session) for each in self._wanted]
+        return sum(counts)
+
+
+def priority_of(job: Mapping[str, Any]) -> int:
+    """Return a job's priority, 0 when it was inserted without one."""
+    priority = job.get("priority")
+    return int(priority) if isinstance(priority, int | float) else 0
+
+
+def _precedence(job: Mapping[str, Any]) -> tuple[int, datetime]:
+    created_at = job.get("created_at")
+    return -priority_of(job), created_at if isinstance(created_at, datetime) else _LONG_AGO

@@ -1,0 +1,114 @@
+"""Whose turn it is: every worker hears of every job, and one should act.
+
+Highest random weight hashing (Thaler and Ravishankar, 1998) ranks the workers anew for every job. The first
+acts at once; the others wait a little, longer the lower they rank, and act only when they have not heard
+by then that somebody did. Ranks are a hint: the claim's compare-and-set decides.
+"""
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from zlib import crc32
+
+import anyio
+
+STEP = 0.1
+"""Seconds that the second and third in rank wait; the fourth to seventh wait two of these, and so on."""
+
+
+class Peers:
+    """The live workers, as far as this one has heard, and what they claim."""
+
+    def __init__(self, own: str, queues: Sequence[str]) -> None:
+        self._own = own
+        self._queues: dict[str, frozenset[str]] = {own: frozenset(queues)}
+
+    def replace(self, workers: Iterable[Mapping[str, Any]]) -> None:
+        """Note who is alive."""
+        own = self._queues[self._own]
+        self._queues = {each["_id"]: frozenset(each.get("queues", ())) for each in workers}
+        self._queues[self._own] = own
+
+    def join(self, worker: str, queues: Sequence[str]) -> None:
+        """A worker has come."""
+        self._queues[worker] = frozenset(queues)
+
+    def leave(self, worker: str) -> None:
+        """A worker has gone."""
+        if worker != self._own:
+            self._queues.pop(worker, None)
+
+    @property
+    def alone(self) -> bool:
+        """True when no other worker is there."""
+        return len(self._queues) == 1
+
+    def first(self, job: str, queue: str) -> bool:
+        """Tell whether this worker comes first."""
+        own = _weight(self._own, job)
+        return not any(
+            queue in queues and _weight(worker, job) > own
+            for worker, queues in self._queues.items()
+            if worker != self._own
+        )
+
+    def rank(self, job: str, queue: str | None) -> int:
+        """Return how many of those who claim from this queue, or from any, come before this worker."""
+        own = _weight(self._own, job)
+        return sum(
+            _weight(worker, job) > own
+            for worker, queues in self._queues.items()
+            if worker != self._own and (queue is None or queue in queues)
+        )
+
+
+def _weight(worker: str, job: str) -> tuple[int, str]:
+    return crc32(f"{job} {worker}".encode()), worker
+
+
+class Turns:
+    """Jobs that others should begin, each with the time at which it is this worker's turn after all."""
+
+    def __init__(self, peers: Peers) -> None:
+        self.peers = peers
+        self._at: dict[str, float] = {}
+        self._order: list[tuple[float, str]] = []
+        self._earlier = anyio.Event()
+
+    def mine(self, job: str, queue: str | None) -> bool:
+        """Tell whether this worker is to act at once; if not, note when it will be."""
+        rank = self.peers.rank(job, queue)
+        if rank == 0:
+            self._at.pop(job, None)
+            return True
+        at = anyio.current_time() + STEP * (rank + 1).bit_length() - STEP
+        if not self._order or at < self._order[0][0]:
+            self._earlier.set()
+        self._at[job] = at
+        heapq.heappush(self._order, (at, job))
+        return False
+
+    def settle(self, job: str) -> None:
+        """Somebody has acted."""
+        self._at.pop(job, None)
+
+    def others(self, job: str) -> bool:
+        """Tell whether somebody else is to begin with this job, for the moment."""
+        return job in self._at
+
+    async def next(self) -> None:
+        """Return when the turn comes to this worker for a job that nobody has begun."""
+        while True:
+            self._earlier = anyio.Event()
+            at = self._order[0][0] if self._order else float("inf")
+            with anyio.move_on_at(at):
+                await self._earlier.wait()
+                continue
+            now, came = anyio.current_time(), False
+            while self._order and self._order[0][0] <= now:
+                due, job = heapq.heappop(self._order)
+                if self._at.get(job) == due:
+                    del self._at[job]
+                    came = True
+            if came:
+                return
