@@ -13,6 +13,7 @@ from api.page import page_routes
 from api.problems import install_handlers
 from api.seals import KEY_BYTES, KEY_NAME, Seals
 from api.services import Services
+from api.teller import Teller
 from pipeline.feed import Feed
 from pipeline.settings import ApiSettings, StoreSettings, WorkerSettings
 from pipeline.stage import Pipeline
@@ -45,7 +46,7 @@ def create_app(
             feed = Feed(store.changes)
             seals = Seals(await store.keys.get(KEY_NAME, KEY_BYTES))
             known = {pipeline.name: pipeline for pipeline in pipelines}
-            app.state.services = Services(store, feed, seals, settings, known)
+            app.state.services = Services(store, feed, seals, Teller(seals), settings, known)
             async with anyio.create_task_group() as group:
                 if worker is None:
                     group.start_soon(feed.run)

@@ -5,20 +5,23 @@ itself), `end` (the stream closes), `heartbeat` (only an id, in quiet times). Id
 tokens, for `Last-Event-ID`.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
 import anyio
-from fastapi.sse import ServerSentEvent
 
+from api.messages import Message, message
 from api.seals import Seals
+from api.teller import Teller
 from pipeline.client import Client
 from pipeline.errors import HistoryLost
 from pipeline.feed import Feed, Subscription
-from pipeline.model import FINAL_STATES, job_of, pipeline_of, revision_of, stage_of, tenant_of
+from pipeline.model import FINAL_STATES
 from pipeline.store.changes import Event
-from pipeline.views import JobView, StageView, job_view, stage_fields
+
+Messages = list[Message]
+"""What a watcher is told at once, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +30,14 @@ class Watch:
 
     feed: Feed
     seals: Seals
+    teller: Teller
     client: Client
     heartbeat: float
     """Seconds."""
-    stage_names: Mapping[str, Sequence[str]]
-    """Of every pipeline, for jobs that are not admitted yet."""
     job: str | None = None
 
-    async def events(self, last_event_id: str | None) -> AsyncIterator[ServerSentEvent]:
-        """Yield events until the job has ended, or for ever when all jobs are watched.
+    async def messages(self, last_event_id: str | None) -> AsyncGenerator[Messages, None]:
+        """Yield messages until the job has ended, or for ever when all jobs are watched.
 
         Raises:
             BadRequest: `last_event_id` is not of this server.
@@ -43,97 +45,71 @@ class Watch:
         """
         after = self.seals.open(last_event_id) if last_event_id else None
         await self.feed.opened()
-        with self.feed.subscribe(self._wanted) as subscription:
+        with self.feed.subscribe(self._topic) as subscription:
             begin = self._snapshot(subscription) if after is None else self._missed(subscription, after)
             for part in (begin, self._following(subscription)):
-                async for event in part:
-                    yield event
-                    if event.event == "end":
-                        return
+                async with aclosing(part):
+                    async for messages in part:
+                        yield messages
+                        if messages[-1].event == "end":
+                            return
 
-    async def _missed(self, subscription: Subscription, after: str) -> AsyncIterator[ServerSentEvent]:
+    @property
+    def _topic(self) -> str:
+        return self.job or self.client.tenant
+
+    async def _missed(self, subscription: Subscription, after: str) -> AsyncGenerator[Messages, None]:
         """Yield what happened since `after`; when that can't be told any more, what is."""
         # Read before the replay, which therefore holds the end, unless that was before `after`.
         before = await self.client.get(self.job) if self.job is not None else None
         subscription.skip_to(after)
         try:
-            async for missed in self.feed.replay(after, self._wanted):
+            async for missed in self.feed.replay(after, self._topic):
                 subscription.skip_to(missed.token)
-                for event in self._told(missed):
-                    yield event
+                if messages := self._told([missed]):
+                    yield messages
         except HistoryLost:
-            async for event in self._snapshot(subscription):
-                yield event
+            async for messages in self._snapshot(subscription):
+                yield messages
             return
         if before is not None and before.state in FINAL_STATES:
-            yield self._end(before.state)
+            yield [self._end(before.state)]
 
-    async def _snapshot(self, subscription: Subscription) -> AsyncIterator[ServerSentEvent]:
+    async def _snapshot(self, subscription: Subscription) -> AsyncGenerator[Messages, None]:
         if self.job is None:
-            yield self._heartbeat(subscription.position)
+            yield [self._heartbeat(subscription.position)]
             return
         now = await self.client.get(self.job)
-        yield ServerSentEvent(event="job", data=_json(now), id=self.seals.seal(subscription.position))
+        yield [message("job", now.model_dump(mode="json"), self.seals.seal(subscription.position))]
         if now.state in FINAL_STATES:
-            yield self._end(now.state)
+            yield [self._end(now.state)]
 
-    async def _following(self, subscription: Subscription) -> AsyncIterator[ServerSentEvent]:
+    async def _following(self, subscription: Subscription) -> AsyncGenerator[Messages, None]:
         while True:
-            heard: Event | None = None
-            try:
-                with anyio.move_on_after(self.heartbeat):
-                    heard = await subscription.events.receive()
-            except anyio.EndOfStream:
-                return  # cut off: the watcher lagged, or history was lost; it comes back by its last id
-            if heard is not None and heard.token <= subscription.position:
-                continue  # told by the replay
+            heard: list[Event] | None = None
+            with anyio.move_on_after(self.heartbeat):
+                heard = await subscription.receive()
             if heard is None:
-                yield self._heartbeat(self.feed.position)
+                yield [self._heartbeat(self.feed.position)]
                 continue
-            for event in self._told(heard):
-                yield event
+            if not heard:
+                return  # cut off: the watcher lagged, or history was lost; it comes back by its last id
+            # The replay may have told some of them.
+            if messages := self._told([event for event in heard if event.token > subscription.position]):
+                yield messages
 
-    def _wanted(self, event: Event) -> bool:
-        if self.job is None:
-            return tenant_of(event.id) == self.client.tenant
-        return event.id == self.job or job_of(event.id) == self.job
+    def _told(self, events: list[Event]) -> Messages:
+        """Say events to this watcher, the last of all when its job has ended."""
+        told: Messages = []
+        for event in events:
+            told += self.teller.tell(event)
+            state = event.fields.get("state")
+            if event.id == self.job and event.operation != "insert" and state in FINAL_STATES:
+                return [*told, self._end(state)]
+        return told
 
-    def _told(self, event: Event) -> list[ServerSentEvent]:
-        """Say an event in the words of this API, from what it carries alone, so that a replay is the same."""
-        sealed = self.seals.seal(event.token)
-        if event.collection == "tasks":
-            changed = stage_fields(event.fields)
-            if not changed:
-                return []
-            told = [{"job": job_of(event.id), "name": stage_of(event.id), **changed}]
-            if event.operation == "insert" and revision_of(event.id) > 1:
-                told = self._begun_again(event)
-            return [ServerSentEvent(event="stage", data=data, id=sealed) for data in told]
-        if event.operation == "insert":
-            names = self.stage_names.get(event.fields["pipeline"], [])
-            view = job_view({"_id": event.id, **event.fields}, [], names)
-            return [ServerSentEvent(event="job", data=_json(view), id=sealed)]
-        shown = ("state", "error", "started_at", "finished_at")
-        data = {"job": event.id, **{name: event.fields[name] for name in shown if name in event.fields}}
-        state = [ServerSentEvent(event="state", data=data, id=sealed)]
-        if self.job is not None and event.fields.get("state") in FINAL_STATES:
-            state.append(self._end(event.fields["state"]))
-        return state
+    def _heartbeat(self, position: str) -> Message:
+        return message("heartbeat", {}, self.seals.seal(position))
 
-    def _begun_again(self, event: Event) -> list[dict[str, Any]]:
-        """Say all of a stage that is run again, and that those after it wait for it."""
-        stage = stage_of(event.id)
-        names = list(self.stage_names.get(pipeline_of(event.fields["queue"]), [stage]))
-        views = [StageView(name=stage, **stage_fields(event.fields))]
-        views += [StageView(name=name) for name in names[names.index(stage) + 1 :]]
-        return [{"job": job_of(event.id), **view.model_dump(mode="json")} for view in views]
-
-    def _heartbeat(self, position: str) -> ServerSentEvent:
-        return ServerSentEvent(event="heartbeat", data={}, id=self.seals.seal(position))
-
-    def _end(self, state: str) -> ServerSentEvent:
-        return ServerSentEvent(event="end", data={"job": self.job, "state": state})
-
-
-def _json(view: JobView) -> dict[str, Any]:
-    return view.model_dump(mode="json")
+    def _end(self, state: str) -> Message:
+        return message("end", {"job": self.job, "state": state})

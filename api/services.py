@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.seals import Seals
+from api.teller import Teller
 from pipeline.client import Client
 from pipeline.errors import NotFound
 from pipeline.feed import Feed
@@ -22,6 +23,7 @@ class Services:
     store: Store
     feed: Feed
     seals: Seals
+    teller: Teller
     settings: ApiSettings
     pipelines: dict[str, Pipeline]
 

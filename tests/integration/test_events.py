@@ -3,15 +3,17 @@
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
-from fastapi.sse import ServerSentEvent
 from pymongo import UpdateOne
 
 from api.events import Watch
+from api.messages import Message
 from api.seals import KEY_BYTES, KEY_NAME, Seals
+from api.teller import Teller
 from pipeline.client import Client
 from pipeline.feed import BUFFER, Feed
 from pipeline.settings import ApiSettings
@@ -36,8 +38,15 @@ async def fed(store: Store, feed: Feed) -> AsyncIterator[None]:
 
 async def watching(store: Store, feed: Feed, job: str | None) -> Watch:
     seals = Seals(await store.keys.get(KEY_NAME, KEY_BYTES))
-    client = Client(store)
-    return Watch(feed, seals, client, 60, job=job, stage_names=await client.stage_names())
+    client, teller = Client(store), Teller(seals)
+    teller.stage_names = await client.stage_names()
+    return Watch(feed, seals, teller, client, 60, job)
+
+
+async def one_by_one(watch: Watch, last: str | None) -> AsyncIterator[Message]:
+    async for messages in watch.messages(last):
+        for each in messages:
+            yield each
 
 
 def states(events: list[Told], stage: str) -> list[str]:
@@ -48,7 +57,7 @@ def states(events: list[Told], stage: str) -> list[str]:
     ]
 
 
-def in_words(events: list[ServerSentEvent]) -> list[tuple[str | None, str | None]]:
+def in_words(events: list[Message]) -> list[tuple[str | None, str | None]]:
     return [(event.event, event.id) for event in events]
 
 
@@ -109,7 +118,7 @@ async def test_nothing_is_missed_between_what_is_and_what_changes(store: Store) 
     job = (await submit(Client(store), "counting")).id
     feed = Feed(store.changes)
     async with fed(store, feed):
-        events = (await watching(store, feed, job)).events(None)
+        events = one_by_one(await watching(store, feed, job), None)
         first = await anext(events)
         async with running(store, COUNTING):
             await until(store, job)
@@ -144,7 +153,7 @@ async def test_a_server_that_lags_tells_nothing_twice_and_ends_nothing_early(sto
     job = (await submit(Client(store), "counting")).id
     async with fed(store, ahead):
         watch = await watching(store, ahead, job)
-        events = watch.events(None)
+        events = one_by_one(watch, None)
         told = [await anext(events)]
         async with running(store, COUNTING):
             told += [event async for event in events]
@@ -152,9 +161,9 @@ async def test_a_server_that_lags_tells_nothing_twice_and_ends_nothing_early(sto
     async with anyio.create_task_group() as group:
         for number, event in enumerate(told[:-1]):
             with anyio.fail_after(30):
-                missed = [each async for each in late.events(event.id)]
+                missed = [each async for each in one_by_one(late, event.id)]
             assert in_words(missed) == in_words(told[number + 1 :])
-        middle = late.events(told[2].id)
+        middle = one_by_one(late, told[2].id)
         some = [await anext(middle)]
         group.start_soon(behind.run)  # hears now all that the replay told
         some += [event async for event in middle]
@@ -172,12 +181,12 @@ async def test_a_stream_that_was_replayed_goes_on_without_repetition(store: Stor
         job = (await submit(client, "counting", run_at=datetime.now(UTC) + LATER)).id
         await until(store, job, ("ready",), stage="read")
     async with fed(store, ahead):
-        events = (await watching(store, ahead, None)).events(None)
+        events = one_by_one(await watching(store, ahead, None), None)
         here = (await anext(events)).id
     late = await watching(store, behind, job)
     progress = {"done": 1, "total": 2, "unit": "page"}
     await store.db["tasks"].update_one({"job": job}, {"$set": {"progress": progress}})
-    told = late.events(here)
+    told = one_by_one(late, here)
     assert (await anext(told)).data["progress"] == progress
     async with anyio.create_task_group() as group:
         group.start_soon(behind.run)
@@ -256,7 +265,7 @@ async def test_a_reader_that_lags_is_cut_off_and_comes_back(store: Store) -> Non
     total = BUFFER + 500
     async with fed(store, feed):
         watch = await watching(store, feed, job)
-        slow, quick = watch.events(None), watch.events(None)
+        slow, quick = one_by_one(watch, None), one_by_one(watch, None)
         heard = [await anext(slow)]
         await anext(quick)
         changes = [
@@ -272,7 +281,52 @@ async def test_a_reader_that_lags_is_cut_off_and_comes_back(store: Store) -> Non
         with anyio.fail_after(60):
             heard += [event async for event in slow]
             assert len(heard) == BUFFER + 1
-            again = watch.events(heard[-1].id)
+            again = one_by_one(watch, heard[-1].id)
             while heard[-1].data["progress"]["done"] < total:
                 heard.append(await anext(again))
     assert [event.data["progress"]["done"] for event in heard[1:]] == list(range(1, total + 1))
+
+
+async def test_a_watcher_is_told_of_its_own_job_or_tenant_alone(store: Store) -> None:
+    feed, ours, theirs = Feed(store.changes), Client(store), Client(store, "others")
+    first, second = [(await submit(ours, "counting")).id for _ in range(2)]
+    async with fed(store, feed):
+        watch = await watching(store, feed, first)
+        one = one_by_one(watch, None)
+        everything = one_by_one(replace(watch, job=None), None)
+        all_of_theirs = one_by_one(replace(watch, client=theirs, job=None), None)
+        assert [(await anext(each)).event for each in (one, everything, all_of_theirs)] == [
+            "job",
+            "heartbeat",
+            "heartbeat",
+        ]
+        third = (await submit(theirs, "counting")).id
+        await ours.cancel(second)
+        await ours.cancel(first)
+        await theirs.cancel(third)
+        with anyio.fail_after(30):
+            assert [(told.event, told.data["job"]) async for told in one] == [
+                ("state", first),
+                ("end", first),
+            ]
+            assert [(await anext(everything)).data["job"] for _ in range(2)] == [second, first]
+            assert [(await anext(all_of_theirs)).event for _ in range(2)] == ["job", "state"]
+
+
+async def test_what_is_told_to_many_is_made_once_and_told_at_once(store: Store) -> None:
+    client, feed = Client(store), Feed(store.changes)
+    jobs = [(await submit(client, "counting")).id for _ in range(3)]
+    async with fed(store, feed):
+        watch = await watching(store, feed, None)
+        quick, slow = watch.messages(None), watch.messages(None)
+        for each in (quick, slow):
+            await anext(each)
+        for job in jobs:
+            await client.cancel(job)
+        heard: list[Message] = []
+        with anyio.fail_after(30):
+            while len(heard) < len(jobs):
+                heard += await anext(quick)
+            together = await anext(slow)
+    assert [each.data["job"] for each in together] == jobs
+    assert all(one is other for one, other in zip(heard, together, strict=True))

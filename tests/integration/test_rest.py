@@ -219,6 +219,14 @@ async def test_an_unknown_pipeline_is_refused_with_the_known_ones(store: Store) 
         await check_nothing_left(store)
 
 
+async def test_a_pipeline_is_known_as_soon_as_a_worker_hosts_it(store: Store) -> None:
+    async with serving(store.settings, pipelines=()) as served:
+        check_problem(await served.post(), 422, "'counting'")
+        await store.pipelines.register([COUNTING])
+        job = await served.submit()
+    assert [stage["name"] for stage in job["stages"]] == ["read", "count"]
+
+
 @pytest.mark.parametrize(("content", "files"), [(b"one two three", 0), (b"one two three" * 10_000, 1)])
 async def test_one_idempotency_key_is_one_job_however_many_ask(
     store: Store, content: bytes, files: int
