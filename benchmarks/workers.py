@@ -1,6 +1,6 @@
 """More workers: throughput, claims that got nothing, write conflicts, and what a change stream costs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,48 +102,43 @@ async def _until_done(store: Store) -> None:
 
 
 def _figures(rounds: Sequence[Round], count: int) -> list[Figure]:
-    one, most = rounds[0], rounds[-1]
+    def told(value: Callable[[Round], float], form: str) -> str:
+        return ", ".join(f"{one.workers}: {format(value(one), form)}" for one in rounds)
 
-    def each(values: Sequence[float], form: str) -> str:
-        told = (
-            f"{round_.workers}: {format(value, form)}" for round_, value in zip(rounds, values, strict=True)
-        )
-        return ", ".join(told)
-
-    n = most.workers
+    first, last = rounds[0], rounds[-1]
     return [
         Figure(
-            f"workers.rate_{n}",
-            most.rate,
+            f"workers.rate_{last.workers}",
+            last.rate,
             "chains/s",
-            reference=one.rate,
-            note=f"{count:,} jobs, {SLOTS} slots each; reference: one worker; {each([each_.rate for each_ in rounds], ',.0f')}",
+            reference=first.rate,
+            note=f"{count:,} jobs, {SLOTS} slots each; by workers: {told(lambda one: one.rate, ',.0f')}",
         ),
         Figure(
-            f"workers.empty_claims_{n}",
-            100 * most.empty,
+            f"workers.empty_claims_{last.workers}",
+            100 * last.empty,
             "%",
             target=MOST_EMPTY,
             bound="at most",
-            note=f"while work was ready; {each([100 * each_.empty for each_ in rounds], '.1f')}",
+            note=f"while work was ready; by workers: {told(lambda one: 100 * one.empty, '.1f')}",
         ),
         Figure(
-            f"workers.conflicts_{n}",
-            most.conflicts,
+            f"workers.conflicts_{last.workers}",
+            last.conflicts,
             "per task",
             target=MOST_CONFLICTS,
             bound="at most",
-            note=f"write conflicts: {each([each_.conflicts for each_ in rounds], '.3f')}; "
-            f"aborted transactions: {each([each_.aborted for each_ in rounds], '.3f')}",
+            note=f"write conflicts, by workers: {told(lambda one: one.conflicts, '.3f')}; "
+            f"aborted transactions: {told(lambda one: one.aborted, '.3f')}",
         ),
         Figure(
-            f"workers.stream_cost_{n}",
-            most.heard,
+            f"workers.stream_cost_{last.workers}",
+            last.heard,
             "µs/job",
-            reference=one.heard,
+            reference=first.heard,
             target=DEARER,
             bound="at most",
-            note="processor time of a worker that only hears of these jobs: "
-            + each([each_.heard for each_ in rounds], ".0f"),
+            note="processor time of a worker that only hears of these jobs, by workers: "
+            + told(lambda one: one.heard, ".0f"),
         ),
     ]
