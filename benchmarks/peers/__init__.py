@@ -20,15 +20,16 @@ Measured
 
 What is not fair about it
     One machine, one process, tasks that cost nothing: most queues are built to run many worker processes,
-    and with real work their overhead disappears beside it. Redis answers a few operations that others do in
-    one transaction, so a chain can be cut in two by a crash between them: Huey forgets a task when its
-    worker is killed, SAQ and Dramatiq find it after a timeout, PgQueuer and Procrastinate here enqueue the next
-    stage in one commit and end this one in another. Millrace also writes every stage's output, input
-    hash, attempt, progress and times, and DBOS every step's result, which the others don't do. Procrastinate and
-    PgQueuer keep no results, so their last stage writes one row. Where the library has no way to be told of
-    a result, its submitter asks every 2 ms. And we know our own engine best.
+    and beside real work their overhead disappears. What a crash of the worker does differs: Huey loses the
+    tasks in its hands, SAQ, Dramatiq and Celery deliver them again after a timeout; PgQueuer and
+    Procrastinate, as used here, enqueue the next stage in one commit and end this one in another, so a
+    crash between them runs a stage twice. Millrace and DBOS write every stage's result, Millrace also its
+    input's hash, attempt, lease and times, which the others don't do. Procrastinate and PgQueuer keep no
+    results, so their last stage writes one row. Where a library has no way to be told of a result, its
+    submitter asks every 2 ms. Servers have default memory and no tuning but durability; disks differ in
+    what an fsync costs. And we know our own engine best.
 
-To install the peers and their servers (Debian, Ubuntu; the servers that the packages may start are not used)::
+To install the peers and their servers on Debian or Ubuntu; the servers that apt may start are not used::
 
     apt-get install --yes postgresql redis-server rabbitmq-server && make .venv-peers/ready
 

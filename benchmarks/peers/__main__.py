@@ -15,31 +15,32 @@ from rich.console import Console
 
 from benchmarks.ground import Form
 from benchmarks.peers.measure import measure
-from benchmarks.peers.registry import BY_NAME, PEERS, Entry
+from benchmarks.peers.registry import PEERS, Entry
 from benchmarks.peers.report import Row, figures, peers_table
 
 WIDTH = 200
 """Columns of a table that goes into a file."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(names: Sequence[str]) -> argparse.ArgumentParser:
     """Return what reads the command line."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    made.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(BY_NAME)}")
+    made.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(names)}")
     made.add_argument("--short", action="store_true", help="a tenth of the time; figures scatter more")
     made.add_argument("--output", type=Path, default=Path("build/peers.json"))
     return made
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure what was asked for; returns the exit code."""
-    reader = parser()
+def main(arguments: Sequence[str], peers: Sequence[Entry] = PEERS) -> int:
+    """Measure what was asked for, of these peers; returns the exit code."""
+    names = [entry.name for entry in peers]
+    reader = parser(names)
     given = reader.parse_args(arguments)
-    unknown = [name for name in given.names if name not in BY_NAME]
+    unknown = [name for name in given.names if name not in names]
     if unknown:
-        reader.error(f"no peer is named {', '.join(unknown)}; there are: {', '.join(BY_NAME)}")
+        reader.error(f"no peer is named {', '.join(unknown)}; there are: {', '.join(names)}")
     form = Form(short=given.short)
-    rows = [_row(entry, form) for entry in PEERS if not given.names or entry.name in given.names]
+    rows = [_row(entry, form) for entry in peers if not given.names or entry.name in given.names]
     given.output.parent.mkdir(parents=True, exist_ok=True)
     entries = [figure.as_json() for figure in figures(rows)]
     given.output.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n")

@@ -24,7 +24,9 @@ _PREFETCH = 64
 class CeleryPeer(Peer):
     """One process that runs tasks: the only one, with so many threads, or a child of the one that listens."""
 
-    durability = "durable queue, persistent messages, confirmed; late acknowledgement; Redis: appendfsync always"
+    durability = (
+        "durable queue, persistent messages, confirmed; late acknowledgement; Redis: appendfsync always"
+    )
     settings = ("solo 1", "threads 4", "threads 16", "prefork 1")
 
     @asynccontextmanager

@@ -2,22 +2,26 @@
 
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import psycopg
-from dbos import DBOS, DBOSClient, DBOSConfig
-from dbos import EnqueueOptions
+from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
 
 from benchmarks.peers import chain
 from benchmarks.peers.peer import Addresses, Peer, Submitter
 from benchmarks.peers.worker import started
 
+Stage = Callable[[Any], int]
+Workflow = Callable[[str], Any]
+
 _QUEUE, _WORKFLOW = "chains", "chain"
 _POLL = 0.01
 """Seconds between two looks at the queue; the default of 1 s would be most of the latency."""
 _ASK = 0.002
+_STAGES: Sequence[Stage] = (chain.first, chain.second, chain.third)
 _COUNT = "SELECT count(*) FROM dbos.workflow_status WHERE status = 'SUCCESS'"
 
 
@@ -71,7 +75,7 @@ class _Submitter(Submitter):
         return int(count) - self.before
 
     async def round_trip(self) -> int:
-        handle = await self._client.enqueue_async(_options(), chain.DOCUMENT)
+        handle: Any = await self._client.enqueue_async(_options(), chain.DOCUMENT)
         return int(await handle.get_result(polling_interval_sec=_ASK))
 
 
@@ -99,29 +103,30 @@ def _launch(addresses: Addresses, slots: int) -> None:
 
 def _define(*, coroutines: bool) -> None:
     """Register the workflow under its one name."""
+    DBOS.workflow(name=_WORKFLOW)(_in_coroutines() if coroutines else _in_threads())
 
-    async def first_step(document: str) -> int:
-        return chain.first(document)
 
-    async def second_step(number: int) -> int:
-        return chain.second(number)
+def _in_threads() -> Workflow:
+    first, second, third = (DBOS.step()(stage) for stage in _STAGES)
 
-    async def third_step(number: int) -> int:
-        return chain.third(number)
+    def workflow(document: str) -> int:
+        return int(third(second(first(document))))
 
-    if not coroutines:
-        first, second, third = (DBOS.step()(stage) for stage in (chain.first, chain.second, chain.third))
+    return workflow
 
-        def workflow(document: str) -> int:
-            return third(second(first(document)))
 
-        DBOS.workflow(name=_WORKFLOW)(workflow)
-        return
-    first_async, second_async, third_async = (
-        DBOS.step()(stage) for stage in (first_step, second_step, third_step)
-    )
+def _in_coroutines() -> Workflow:
+    first, second, third = (DBOS.step()(_as_coroutine(stage)) for stage in _STAGES)
 
-    async def workflow_async(document: str) -> int:
-        return await third_async(await second_async(await first_async(document)))
+    async def workflow(document: str) -> int:
+        return int(await third(await second(await first(document))))
 
-    DBOS.workflow(name=_WORKFLOW)(workflow_async)
+    return workflow
+
+
+def _as_coroutine(stage: Stage) -> Callable[[Any], Awaitable[int]]:
+    async def step(given: Any) -> int:
+        return stage(given)
+
+    step.__qualname__ = stage.__qualname__  # by which it is registered
+    return step

@@ -21,7 +21,7 @@ class Dramatiq(Peer):
     """A worker process with so many threads."""
 
     durability = "appendfsync always; what a killed worker held is delivered again after a minute"
-    settings = ("4", "8", "16")
+    settings = ("8", "16", "32")
 
     @asynccontextmanager
     async def submitter(self, addresses: Addresses) -> AsyncIterator[Submitter]:
@@ -48,14 +48,19 @@ class _Broker:
         self.results = RedisBackend(url=addresses[0])
         self.broker = RedisBroker(url=addresses[0])
         self.broker.add_middleware(Results(backend=self.results))
-        self._first = dramatiq.actor(chain.first, broker=self.broker)
-        self._second = dramatiq.actor(chain.second, broker=self.broker)
-        self._third = dramatiq.actor(chain.third, broker=self.broker, store_results=True)
+        self._first = dramatiq.actor(broker=self.broker)(chain.first)
+        self._second = dramatiq.actor(broker=self.broker)(chain.second)
+        self._third = dramatiq.actor(broker=self.broker, store_results=True)(chain.third)
 
     def run(self) -> pipeline:
         """Submit one chain."""
-        messages = [self._first.message(chain.DOCUMENT), self._second.message(), self._third.message()]
-        return pipeline(messages, broker=self.broker).run()
+        messages = [
+            self._first.message(chain.DOCUMENT),
+            *(each.message_with_options() for each in (self._second, self._third)),
+        ]
+        made = pipeline(messages, broker=self.broker)
+        made.run()
+        return made
 
 
 class _Submitter(Submitter):

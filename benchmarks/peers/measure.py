@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -10,16 +10,19 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 
 import anyio
+from anyio.abc import Process
 
 from benchmarks.ground import Form
 from benchmarks.peers.chain import RESULT
-from benchmarks.peers.peer import Addresses, Peer, Submitter
-from benchmarks.peers.process import until
+from benchmarks.peers.peer import Addresses, Peer, Submitter, load
+from benchmarks.peers.process import beside
 from benchmarks.peers.registry import Entry
 from benchmarks.peers.worker import started_at, worker_process
 
 _ROUND_SECONDS = 300.0
 _WARM_UPS = 5
+_OFTEN, _SELDOM = 0.004, 0.25
+"""Seconds between two questions for the number of ends."""
 _PAUSE = (0.02, 0.08)
 """Seconds between two chains on an idle worker, at random so that no polling falls into step with it."""
 
@@ -63,17 +66,17 @@ async def measure(entry: Entry, form: Form) -> Reached:
     Raises:
         RuntimeError: a server or worker ended or got stuck, a chain's result was wrong, or was lost.
     """
-    peer = entry.peer()
+    peer = load(entry.location)
     with TemporaryDirectory(prefix="millrace-peers-") as name:
-        Path(name).chmod(0o711)  # PostgreSQL runs as its own user, with its data below
+        await anyio.Path(name).chmod(0o711)  # PostgreSQL runs as its own user, with its data below
         async with AsyncExitStack() as stack:
             addresses: list[str] = []
             for number, server in enumerate(entry.servers):
                 folder = Path(name, f"server{number}")
-                folder.mkdir()
+                await anyio.Path(folder).mkdir()
                 addresses.append(await stack.enter_async_context(server.run(folder)))
             await peer.prepare(addresses)
-            return await _Bench(entry.name, peer, addresses, Path(name)).measure(
+            return await _Bench(entry, peer, addresses, Path(name)).measure(
                 Size.of(peer, form), entry.versions()
             )
 
@@ -81,9 +84,9 @@ async def measure(entry: Entry, form: Form) -> Reached:
 class _Bench:
     """One peer on its running servers."""
 
-    def __init__(self, name: str, peer: Peer, addresses: Addresses, folder: Path) -> None:
-        self._name, self._peer, self._addresses = name, peer, addresses
-        self._log, self._started_file = folder / f"{name}.log", folder / "started"
+    def __init__(self, entry: Entry, peer: Peer, addresses: Addresses, folder: Path) -> None:
+        self._location, self._peer, self._addresses = entry.location, peer, addresses
+        self._log, self._started_file = folder / f"{entry.name}.log", folder / "started"
 
     async def measure(self, size: Size, versions: str) -> Reached:
         setting = await self._fastest(size)
@@ -108,38 +111,32 @@ class _Bench:
     async def _throughput(self, setting: str, chains: int) -> float:
         async with self._peer.submitter(self._addresses) as submitter:
             await submitter.submit(chains)
-            began = monotonic()
-            async with worker_process(
-                self._name, setting, self._addresses, self._log, self._started_file
-            ) as worker:
-                await until(
-                    _AllEnded(submitter, chains, began), worker, self._log, seconds=_ROUND_SECONDS, every=0.0
-                )
-                end = monotonic()
-                return chains / (end - started_at(self._started_file))
+            async with self._worker(setting) as worker:
+                work = _all_ended(submitter, chains)
+                await beside(worker, self._log, work, seconds=_ROUND_SECONDS)
+                return chains / (monotonic() - started_at(self._started_file))
 
     async def _latency(self, setting: str, round_trips: int) -> list[float]:
-        async with self._peer.submitter(self._addresses) as submitter:
-            async with worker_process(self._name, setting, self._addresses, self._log, self._started_file):
-                with anyio.fail_after(_ROUND_SECONDS):
-                    for _ in range(_WARM_UPS):
-                        await submitter.round_trip()
-                    return [await _timed(submitter) for _ in range(round_trips)]
+        async with self._peer.submitter(self._addresses) as submitter, self._worker(setting) as worker:
+            work = _round_trips(submitter, round_trips)
+            return await beside(worker, self._log, work, seconds=_ROUND_SECONDS)
+
+    def _worker(self, setting: str) -> AbstractAsyncContextManager[Process]:
+        return worker_process(self._location, setting, self._addresses, self._log, self._started_file)
 
 
-class _AllEnded:
-    """Asks for the number of ends, ever more often as the last one comes near: asking costs the servers."""
+async def _all_ended(submitter: Submitter, chains: int) -> None:
+    """Wait for the last end, asking more often as it comes near: asking costs the servers."""
+    began = monotonic()
+    while (ended := await submitter.ended()) < chains:
+        remaining = (monotonic() - began) * (chains - ended) / max(1, ended)
+        await anyio.sleep(min(_SELDOM, max(_OFTEN, remaining / 4)))
 
-    def __init__(self, submitter: Submitter, chains: int, began: float) -> None:
-        self._submitter, self._chains, self._began = submitter, chains, began
 
-    async def __call__(self) -> bool:
-        ended = await self._submitter.ended()
-        if ended >= self._chains:
-            return True
-        remaining = (monotonic() - self._began) * (self._chains - ended) / max(1, ended)
-        await anyio.sleep(min(0.25, max(0.004, remaining / 4)))
-        return False
+async def _round_trips(submitter: Submitter, count: int) -> list[float]:
+    for _ in range(_WARM_UPS):
+        await submitter.round_trip()
+    return [await _timed(submitter) for _ in range(count)]
 
 
 async def _timed(submitter: Submitter) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 from pydantic import SecretStr
-from pymongo.asynchronous.change_stream import AsyncCollectionChangeStream
+from pymongo.asynchronous.change_stream import AsyncChangeStream
 
 from benchmarks.ground import NOOP, jobs, third, verify
 from benchmarks.peers.peer import Addresses, Peer, Submitter
@@ -19,9 +19,11 @@ from pipeline.worker import Worker
 
 _FIRST_REVISION = 1
 # The engine's updates are pipelines, whose events may be replacements.
-_ENDED = {"$or": [{"updateDescription.updatedFields.state": "succeeded"}, {"fullDocument.state": "succeeded"}]}
+_ENDED = {
+    "$or": [{"updateDescription.updatedFields.state": "succeeded"}, {"fullDocument.state": "succeeded"}]
+}
 
-Ends = AsyncCollectionChangeStream[dict[str, Any]]
+Ends = AsyncChangeStream[dict[str, Any]]
 
 
 class Millrace(Peer):
@@ -38,7 +40,7 @@ class Millrace(Peer):
     @asynccontextmanager
     async def submitter(self, addresses: Addresses) -> AsyncIterator[Submitter]:
         """Connect, and watch jobs from now on."""
-        stages = [{"$match": _ENDED}, {"$project": {"documentKey": 1}}]
+        stages: list[Mapping[str, Any]] = [{"$match": _ENDED}, {"$project": {"documentKey": 1}}]
         async with _store(addresses) as store, await store.db["jobs"].watch(stages) as stream:
             async with anyio.create_task_group() as group:
                 submitter = _Submitter(store)

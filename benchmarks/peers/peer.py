@@ -1,15 +1,16 @@
 """What a queue has to do to be measured."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import ClassVar
+from importlib import import_module
+from typing import ClassVar, Protocol
 
 Addresses = Sequence[str]
 """URLs of a peer's servers, in the order in which it names them."""
 
 
-class Submitter(ABC):
+class Submitter(Protocol):
     """Submits chains from outside the worker, and sees their ends."""
 
     @abstractmethod
@@ -25,7 +26,7 @@ class Submitter(ABC):
         """Submit one chain, wait for its end, and return its final result."""
 
 
-class Peer(ABC):
+class Peer(Protocol):
     """One queue, with the settings that its documentation advises for many short tasks."""
 
     durability: ClassVar[str]
@@ -52,3 +53,14 @@ class Peer(ABC):
         Raises:
             RuntimeError: something was; the figures mean nothing then.
         """
+
+
+def load(location: str) -> Peer:
+    """Import and make the peer that is found at `module:class`.
+
+    Raises:
+        ImportError: its library isn't installed.
+    """
+    module, _, name = location.partition(":")
+    peer: Peer = getattr(import_module(module), name)()
+    return peer

@@ -4,13 +4,13 @@ As its page on performance advises for short tasks: asyncpg with a pool, larger 
 own command runs it.
 """
 
+import asyncio
 import json
 import signal
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncio
 import asyncpg
 import psycopg
 import uvloop

@@ -58,9 +58,11 @@ class _Submitter(Submitter):
     async def round_trip(self) -> int:
         job = _job()
         await self._jobs.insert_one(job)
-        while (found := await self._jobs.find_one({"_id": job["_id"], "state": "ended"})) is None:
+        while True:
+            found = await self._jobs.find_one({"_id": job["_id"], "state": "ended"})
+            if found is not None:
+                return int(found["value"])
             await asyncio.sleep(_ASK)
-        return int(found["value"])
 
 
 async def _work(slots: int, addresses: Addresses) -> None:

@@ -1,15 +1,19 @@
 """Processes of a benchmark: servers and workers, ended with it."""
 
+import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT
+from typing import Any, TypeVar
 
 import anyio
 from anyio.abc import Process
+
+T = TypeVar("T")
 
 _STOP_SECONDS = 15.0
 _LOG_END = 2000
@@ -45,21 +49,29 @@ async def _end(process: Process, number: signal.Signals) -> None:
     await process.wait()
 
 
-async def until(
-    happened: Callable[[], Awaitable[bool]], process: Process, log: Path, *, seconds: float, every: float
-) -> None:
-    """Ask again and again until something has happened.
+async def beside(process: Process, log: Path, work: Coroutine[Any, Any, T], *, seconds: float) -> T:
+    """Do something that needs a process, and return what it returns.
 
     Raises:
-        RuntimeError: the process ended before, or it took too long; with the end of the log.
+        RuntimeError: the process ended before, or it took too long; with the end of its log.
     """
-    with anyio.move_on_after(seconds):
-        while not await happened():
-            if process.returncode is not None:
-                raise RuntimeError(f"{log.stem} ended with code {process.returncode}: {_end_of(log)}")
-            await anyio.sleep(every)
-        return
-    raise RuntimeError(f"{log.stem} was not done after {seconds:.0f} s: {_end_of(log)}")
+    working, ending = asyncio.create_task(work), asyncio.create_task(process.wait())
+    try:
+        await asyncio.wait({working, ending}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return await working
+        what = f"ended with code {await ending}" if ending.done() else f"was not done after {seconds:.0f} s"
+        raise RuntimeError(f"{log.stem} {what}: {_end_of(log)}")
+    finally:
+        working.cancel()
+        ending.cancel()
+        await asyncio.gather(working, ending, return_exceptions=True)
+
+
+async def until(happened: Callable[[], Awaitable[bool]], *, every: float) -> None:
+    """Ask again and again until something has happened."""
+    while not await happened():  # noqa: ASYNC110 -- it is outside, and tells nobody
+        await anyio.sleep(every)
 
 
 async def accepts(port: int) -> bool:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import psycopg
 from procrastinate import App, PsycopgConnector
+from procrastinate.types import JSONDict
 
 from benchmarks.peers import chain
 from benchmarks.peers.peer import Addresses, Peer, Submitter
@@ -55,9 +56,8 @@ class _Submitter(Submitter):
         self._results = results
 
     async def submit(self, count: int) -> None:
-        await self._first.batch_defer_async(
-            *({"chain": uuid.uuid4().hex, "document": chain.DOCUMENT} for _ in range(count))
-        )
+        jobs: list[JSONDict] = [{"chain": uuid.uuid4().hex, "document": chain.DOCUMENT} for _ in range(count)]
+        await self._first.batch_defer_async(*jobs)
 
     async def ended(self) -> int:
         return await self._results.count()

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-from benchmarks.peers.peer import Peer
 from benchmarks.peers.servers import MONGOD, POSTGRESQL, RABBITMQ, REDIS, Server
 
 INSTALL_LIBRARIES = "make .venv-peers/ready"
@@ -19,7 +17,7 @@ class Entry:
     """As on the command line, and in the names of figures."""
     title: str
     location: str
-    """`module:class` below this package."""
+    """`module:class` of its `Peer`."""
     libraries: tuple[str, ...]
     """Distributions; the versions of all are shown."""
     servers: tuple[Server, ...]
@@ -39,29 +37,42 @@ class Entry:
         """Return names and versions of its libraries."""
         return ", ".join(f"{library} {version(library)}" for library in self.libraries)
 
-    def peer(self) -> Peer:
-        """Import and make it."""
-        module, _, name = self.location.partition(":")
-        made: Peer = getattr(import_module(f"{__package__}.{module}"), name)()
-        return made
-
 
 PEERS: Sequence[Entry] = (
-    Entry("millrace", "Millrace", "millrace:Millrace", ("millrace", "pymongo"), (MONGOD,)),
-    Entry("poller", "find-one-and-update poller", "poller:Poller", ("pymongo",), (MONGOD,)),
+    Entry("millrace", "Millrace", "benchmarks.peers.millrace:Millrace", ("millrace", "pymongo"), (MONGOD,)),
+    Entry("poller", "find-one-and-update poller", "benchmarks.peers.poller:Poller", ("pymongo",), (MONGOD,)),
     Entry(
         "procrastinate",
         "Procrastinate",
-        "procrastinate:Procrastinate",
+        "benchmarks.peers.procrastinate:Procrastinate",
         ("procrastinate", "psycopg"),
         (POSTGRESQL,),
     ),
-    Entry("pgqueuer", "PgQueuer", "pgqueuer:PgQueuerPeer", ("pgqueuer", "asyncpg"), (POSTGRESQL,)),
-    Entry("dbos", "DBOS", "dbos:Dbos", ("dbos", "psycopg"), (POSTGRESQL,)),
-    Entry("celery-redis", "Celery, Redis", "celery:CeleryPeer", ("celery", "redis"), (REDIS, REDIS)),
-    Entry("celery-rabbitmq", "Celery, RabbitMQ", "celery:CeleryPeer", ("celery", "redis"), (RABBITMQ, REDIS)),
-    Entry("dramatiq", "Dramatiq, Redis", "dramatiq:Dramatiq", ("dramatiq", "redis"), (REDIS,)),
-    Entry("saq", "SAQ, Redis", "saq:Saq", ("saq", "redis"), (REDIS,)),
-    Entry("huey", "Huey, Redis", "huey:HueyPeer", ("huey", "redis"), (REDIS,)),
+    Entry(
+        "pgqueuer",
+        "PgQueuer",
+        "benchmarks.peers.pgqueuer:PgQueuerPeer",
+        ("pgqueuer", "asyncpg"),
+        (POSTGRESQL,),
+    ),
+    Entry("dbos", "DBOS", "benchmarks.peers.dbos:Dbos", ("dbos", "psycopg"), (POSTGRESQL,)),
+    Entry(
+        "celery-redis",
+        "Celery, Redis",
+        "benchmarks.peers.celery:CeleryPeer",
+        ("celery", "redis"),
+        (REDIS, REDIS),
+    ),
+    Entry(
+        "celery-rabbitmq",
+        "Celery, RabbitMQ",
+        "benchmarks.peers.celery:CeleryPeer",
+        ("celery", "redis"),
+        (RABBITMQ, REDIS),
+    ),
+    Entry(
+        "dramatiq", "Dramatiq, Redis", "benchmarks.peers.dramatiq:Dramatiq", ("dramatiq", "redis"), (REDIS,)
+    ),
+    Entry("saq", "SAQ, Redis", "benchmarks.peers.saq:Saq", ("saq", "redis"), (REDIS,)),
+    Entry("huey", "Huey, Redis", "benchmarks.peers.huey:HueyPeer", ("huey", "redis"), (REDIS,)),
 )
-BY_NAME = {entry.name: entry for entry in PEERS}

@@ -32,12 +32,16 @@ class Row:
     @property
     def why_not(self) -> str:
         """Why nothing was measured."""
-        return f"not installed: {self.missing}" if self.missing else f"{type(self.error).__name__}: {self.error}"
+        return (
+            f"not installed: {self.missing}" if self.missing else f"{type(self.error).__name__}: {self.error}"
+        )
 
 
 def peers_table(rows: list[Row], form: Form) -> Table:
     """Return a table with a row for every peer, the fastest first."""
-    table = Table(title="three stages that do nothing, short form" if form.short else "three stages that do nothing")
+    table = Table(
+        title="three stages that do nothing, short form" if form.short else "three stages that do nothing"
+    )
     table.add_column("peer", no_wrap=True)
     for heading in ("chains/s", "p50 ms", "p99 ms", "Millrace's ratio"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -62,7 +66,7 @@ def peers_table(rows: list[Row], form: Form) -> Table:
 
 
 def figures(rows: list[Row]) -> list[Figure]:
-    """Return each peer's figures; and Millrace's beside the fastest of the others, when both were measured."""
+    """Return each peer's figures, and Millrace's beside the fastest other one's when both were measured."""
     made = [figure for row in rows if row.reached for figure in _of(row.entry, row.reached)]
     others = [row for row in rows if row.reached and row.entry.name != OURS]
     ours = _ours(rows)

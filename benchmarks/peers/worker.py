@@ -1,4 +1,4 @@
-"""A peer's worker process: `python -m benchmarks.peers.worker PEER SETTING ADDRESS…`."""
+"""A peer's worker process: `python -m benchmarks.peers.worker MODULE:CLASS SETTING ADDRESS…`."""
 
 import os
 import sys
@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 from anyio.abc import Process
 
-from benchmarks.peers.peer import Addresses
+from benchmarks.peers.peer import Addresses, load
 from benchmarks.peers.process import running
 from pipeline.tether import tethered
 
@@ -18,11 +19,11 @@ _STARTED = "MILLRACE_BENCHMARK_STARTED"
 
 @asynccontextmanager
 async def worker_process(
-    peer: str, setting: str, addresses: Addresses, log: Path, started_file: Path
+    location: str, setting: str, addresses: Addresses, log: Path, started_file: Path
 ) -> AsyncIterator[Process]:
     """Run a worker process of this peer until the end of the block."""
-    started_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", __name__, peer, setting, *addresses]
+    await anyio.Path(started_file).unlink(missing_ok=True)
+    command = [sys.executable, "-m", __name__, location, setting, *addresses]
     async with running(tethered(command), log, environment={_STARTED: str(started_file)}) as process:
         yield process
 
@@ -43,10 +44,8 @@ def started_at(started_file: Path) -> float:
 
 def main(arguments: Sequence[str]) -> None:
     """Be a worker."""
-    from benchmarks.peers.registry import BY_NAME
-
-    peer, setting, *addresses = arguments
-    BY_NAME[peer].peer().work(setting, addresses)
+    location, setting, *addresses = arguments
+    load(location).work(setting, addresses)
 
 
 if __name__ == "__main__":

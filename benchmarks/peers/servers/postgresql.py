@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 
-from benchmarks.peers.process import free_port, running, until
+from benchmarks.peers.process import beside, free_port, running, until
 from pipeline.tether import tethered
 
 _USER = "postgres"
@@ -29,7 +29,7 @@ async def postgresql(folder: Path) -> AsyncIterator[str]:
     Raises:
         RuntimeError: it can't be made or started; with its output.
     """
-    programs = Path(str(find_postgres())).resolve().parent
+    programs = _programs()
     data, log, port = folder / "postgresql", folder / "postgresql.log", free_port()
     data.mkdir()
     if os.geteuid() == 0:
@@ -43,8 +43,12 @@ async def postgresql(folder: Path) -> AsyncIterator[str]:
         *("-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", "unix_socket_directories="),
     ]
     async with running(_as_postgres(serve), log, stop=signal.SIGINT) as process:  # ends sessions too
-        await until(partial(_is_up, programs, port), process, log, seconds=30, every=0.1)
+        await beside(process, log, until(partial(_is_up, programs, port), every=0.1), seconds=30)
         yield f"postgresql://{_USER}@127.0.0.1:{port}/postgres"
+
+
+def _programs() -> Path:
+    return Path(str(find_postgres())).resolve().parent
 
 
 def _as_postgres(command: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.peers.process import accepts, free_port, running, until
+from benchmarks.peers.process import accepts, beside, free_port, running, until
 from pipeline.tether import tethered
 
 _PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
@@ -43,7 +43,7 @@ async def rabbitmq(folder: Path) -> AsyncIterator[str]:
     }
     names, log = folder / "epmd.log", folder / "rabbitmq.log"
     async with running(tethered(["epmd"]), names, environment=own) as process:
-        await until(partial(accepts, mapper), process, names, seconds=10, every=0.02)
+        await beside(process, names, until(partial(accepts, mapper), every=0.02), seconds=10)
         async with running(tethered([str(find_rabbitmq())]), log, environment=own) as server:
-            await until(partial(accepts, port), server, log, seconds=60, every=0.1)
+            await beside(server, log, until(partial(accepts, port), every=0.1), seconds=60)
             yield f"amqp://guest:guest@127.0.0.1:{port}//"

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.peers.process import accepts, free_port, running, until
+from benchmarks.peers.process import accepts, beside, free_port, running, until
 from pipeline.tether import tethered
 
 
@@ -22,5 +22,5 @@ async def redis(folder: Path) -> AsyncIterator[str]:
         *("--save", ""),  # no snapshots beside it
     ]
     async with running(tethered(command), log) as process:
-        await until(partial(accepts, port), process, log, seconds=20, every=0.02)
+        await beside(process, log, until(partial(accepts, port), every=0.02), seconds=20)
         yield f"redis://127.0.0.1:{port}/0"
