@@ -24,9 +24,6 @@ _PREFETCH = 64
 class CeleryPeer(Peer):
     """One process that runs tasks: the only one, with so many threads, or a child of the one that listens."""
 
-    durability = (
-        "durable queue, persistent messages, confirmed; late acknowledgement; Redis: appendfsync always"
-    )
     settings = ("solo 1", "threads 4", "threads 16", "prefork 1")
 
     @asynccontextmanager
@@ -42,6 +39,18 @@ class CeleryPeer(Peer):
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
         worker_ready.connect(_ready)
         _app(addresses).worker_main(["worker", "--pool", pool, "--concurrency", slots, *quiet])
+
+
+class OnRedis(CeleryPeer):
+    """Broker and results in two Redis servers."""
+
+    durability = "appendfsync always; what a killed worker held is delivered again in an hour"
+
+
+class OnRabbitMq(CeleryPeer):
+    """RabbitMQ as broker, results in Redis."""
+
+    durability = "durable queue, persistent messages, publisher confirms; results: appendfsync always"
 
 
 class _Submitter(Submitter):

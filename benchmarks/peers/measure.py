@@ -21,7 +21,7 @@ from benchmarks.peers.worker import started_at, worker_process
 
 _ROUND_SECONDS = 300.0
 _WARM_UPS = 5
-_OFTEN, _SELDOM = 0.004, 0.25
+_OFTEN, _SELDOM = 0.004, 0.05
 """Seconds between two questions for the number of ends."""
 _PAUSE = (0.02, 0.08)
 """Seconds between two chains on an idle worker, at random so that no polling falls into step with it."""
@@ -112,7 +112,7 @@ class _Bench:
         async with self._peer.submitter(self._addresses) as submitter:
             await submitter.submit(chains)
             async with self._worker(setting) as worker:
-                work = _all_ended(submitter, chains)
+                work = until_all_ended(submitter, chains)
                 await beside(worker, self._log, work, seconds=_ROUND_SECONDS)
                 return chains / (monotonic() - started_at(self._started_file))
 
@@ -125,7 +125,7 @@ class _Bench:
         return worker_process(self._location, setting, self._addresses, self._log, self._started_file)
 
 
-async def _all_ended(submitter: Submitter, chains: int) -> None:
+async def until_all_ended(submitter: Submitter, chains: int) -> None:
     """Wait for the last end, asking more often as it comes near: asking costs the servers."""
     began = monotonic()
     while (ended := await submitter.ended()) < chains:

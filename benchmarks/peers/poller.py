@@ -1,10 +1,10 @@
 """The usual way to queue in MongoDB: every worker polls with find-one-and-update."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from bson import ObjectId
 from pymongo import AsyncMongoClient, ReturnDocument
@@ -26,7 +26,7 @@ class Poller(Peer):
     """One document per chain, which moves on through its stages; a lease, but nobody who rescues."""
 
     durability = "w: majority with journal, every claim and every stage"
-    settings = ("1", "4", "16", "64")
+    settings: ClassVar[Sequence[str]] = ("1", "4", "16", "64")
 
     async def prepare(self, addresses: Addresses) -> None:
         """Create the index that claims use."""

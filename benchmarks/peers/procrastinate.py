@@ -13,7 +13,7 @@ from benchmarks.peers.peer import Addresses, Peer, Submitter
 from benchmarks.peers.results import SAVE, Results, create_results
 from benchmarks.peers.worker import started
 
-_SAVE = SAVE.format("%(chain)s", "%(number)s")
+_SAVE = SAVE.format("%(name)s", "%(number)s")
 
 
 class Procrastinate(Peer):
@@ -56,7 +56,7 @@ class _Submitter(Submitter):
         self._results = results
 
     async def submit(self, count: int) -> None:
-        jobs: list[JSONDict] = [{"chain": uuid.uuid4().hex, "document": chain.DOCUMENT} for _ in range(count)]
+        jobs: list[JSONDict] = [{"name": uuid.uuid4().hex, "document": chain.DOCUMENT} for _ in range(count)]
         await self._first.batch_defer_async(*jobs)
 
     async def ended(self) -> int:
@@ -64,7 +64,7 @@ class _Submitter(Submitter):
 
     async def round_trip(self) -> int:
         name = uuid.uuid4().hex
-        await self._first.defer_async(chain=name, document=chain.DOCUMENT)
+        await self._first.defer_async(name=name, document=chain.DOCUMENT)
         return await self._results.wait(name)
 
 
@@ -72,18 +72,15 @@ def _app(addresses: Addresses, connections: int) -> App:
     connector = PsycopgConnector(conninfo=addresses[0], min_size=2, max_size=connections)
     app = App(connector=connector)
 
-    async def first(chain: str, document: str) -> None:
-        await app.tasks["second"].defer_async(chain=chain, number=_first(document))
+    async def first(name: str, document: str) -> None:
+        await app.tasks["second"].defer_async(name=name, number=chain.first(document))
 
-    async def second(chain: str, number: int) -> None:
-        await app.tasks["third"].defer_async(chain=chain, number=_second(number))
+    async def second(name: str, number: int) -> None:
+        await app.tasks["third"].defer_async(name=name, number=chain.second(number))
 
-    async def third(chain: str, number: int) -> None:
-        await connector.execute_query_async(_SAVE, chain=chain, number=_third(number))
+    async def third(name: str, number: int) -> None:
+        await connector.execute_query_async(_SAVE, name=name, number=chain.third(number))
 
     for stage in (first, second, third):
         app.task(name=stage.__name__)(stage)
     return app
-
-
-_first, _second, _third = chain.first, chain.second, chain.third

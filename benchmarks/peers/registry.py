@@ -59,14 +59,14 @@ PEERS: Sequence[Entry] = (
     Entry(
         "celery-redis",
         "Celery, Redis",
-        "benchmarks.peers.celery:CeleryPeer",
+        "benchmarks.peers.celery:OnRedis",
         ("celery", "redis"),
         (REDIS, REDIS),
     ),
     Entry(
         "celery-rabbitmq",
         "Celery, RabbitMQ",
-        "benchmarks.peers.celery:CeleryPeer",
+        "benchmarks.peers.celery:OnRabbitMq",
         ("celery", "redis"),
         (RABBITMQ, REDIS),
     ),

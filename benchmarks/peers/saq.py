@@ -12,6 +12,8 @@ from benchmarks.peers import chain
 from benchmarks.peers.peer import Addresses, Peer, Submitter
 from benchmarks.peers.worker import started
 
+_SOME = 50
+"""How many jobs are looked at in one question."""
 _LOOK_AGAIN = 2.0
 """Seconds after which a submitter who was told nothing looks for itself."""
 
@@ -44,13 +46,17 @@ class _Submitter(Submitter):
     async def submit(self, count: int) -> None:
         self._open = [uuid.uuid4().hex for _ in range(count)]
         for name in self._open:
-            await self._queue.enqueue("first", key=f"first-{name}", chain=name, document=chain.DOCUMENT)
+            await self._queue.enqueue("first", key=f"first-{name}", name=name, document=chain.DOCUMENT)
 
     async def ended(self) -> int:
-        jobs = await self._queue.jobs([f"third-{name}" for name in self._open])
-        still = [name for name, job in zip(self._open, jobs, strict=True) if not _is_complete(job)]
-        self._ended += len(self._open) - len(still)
-        self._open = still
+        while self._open:  # they end about in the order in which they were submitted
+            some = self._open[:_SOME]
+            jobs = await self._queue.jobs([f"third-{name}" for name in some])
+            still = [name for name, job in zip(some, jobs, strict=True) if not _is_complete(job)]
+            self._ended += len(some) - len(still)
+            self._open[:_SOME] = still
+            if still:
+                break
         return self._ended
 
     async def round_trip(self) -> int:
@@ -60,7 +66,7 @@ class _Submitter(Submitter):
             self._queue.listen([last], lambda _, status: status is Status.COMPLETE, timeout=None)
         )
         await asyncio.sleep(0)  # it listens before there is anything to hear
-        await self._queue.enqueue("first", key=f"first-{name}", chain=name, document=chain.DOCUMENT)
+        await self._queue.enqueue("first", key=f"first-{name}", name=name, document=chain.DOCUMENT)
         try:
             while True:
                 await asyncio.wait([told], timeout=_LOOK_AGAIN)
@@ -77,18 +83,18 @@ async def _work(slots: int, addresses: Addresses) -> None:
     queue = Queue.from_url(addresses[0])
     await queue.connect()
 
-    async def first(_: Any, *, chain: str, document: str) -> int:
-        number = _first(document)
-        await queue.enqueue("second", key=f"second-{chain}", chain=chain, number=number)
+    async def first(_: Any, *, name: str, document: str) -> int:
+        number = chain.first(document)
+        await queue.enqueue("second", key=f"second-{name}", name=name, number=number)
         return number
 
-    async def second(_: Any, *, chain: str, number: int) -> int:
-        number = _second(number)
-        await queue.enqueue("third", key=f"third-{chain}", chain=chain, number=number)
+    async def second(_: Any, *, name: str, number: int) -> int:
+        number = chain.second(number)
+        await queue.enqueue("third", key=f"third-{name}", name=name, number=number)
         return number
 
-    async def third(_: Any, *, chain: str, number: int) -> int:
-        return _third(number)
+    async def third(_: Any, *, name: str, number: int) -> int:
+        return chain.third(number)
 
     async def ready(_: Any) -> None:
         started()
@@ -102,6 +108,3 @@ async def _work(slots: int, addresses: Addresses) -> None:
 
 def _is_complete(job: Any) -> bool:
     return job is not None and job.status is Status.COMPLETE
-
-
-_first, _second, _third = chain.first, chain.second, chain.third

@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.ground import Form
 from benchmarks.peers.__main__ import main
-from benchmarks.peers.measure import Reached, measure, percentile
+from benchmarks.peers.measure import Reached, measure, percentile, until_all_ended
 from benchmarks.peers.registry import PEERS, Entry
 from benchmarks.peers.report import Row, figures, peers_table
 from benchmarks.peers.servers import MONGOD, Server
+from tests.benchmarks.small_peers import Counting
 
 
 def entry(kind: str, *libraries: str, server: Server = MONGOD) -> Entry:
@@ -32,13 +34,17 @@ def test_what_is_there_is_measured_and_what_isnt_is_named(
     output = tmp_path / "made" / "peers.json"
     elsewhere = Server(lambda: None, MONGOD.run, "apt-get install elsewhere")
     peers = [entry("Small"), entry("Absent", "no-such-library"), entry("Far", server=elsewhere)]
+    before = psutil.Process().children(recursive=True)
     assert main(["--short", "--output", str(output)], peers) == 0
+    assert psutil.Process().children(recursive=True) == before
     told = capsys.readouterr().out
     assert "not installed: make .venv-peers/ready" in told
     assert "not installed: apt-get install elsewhere" in told
-    values = {each["name"]: each["value"] for each in json.loads(output.read_text())}
+    entries = json.loads(output.read_text())
+    values = {each["name"]: each["value"] for each in entries}
     assert set(values) == {f"peers.small.{what}" for what in ("throughput", "p50", "p99")}
     assert values["peers.small.throughput"] > 1
+    assert all("setting 16;" in each["note"] for each in entries)  # the faster one
     assert 0.5 < values["peers.small.p50"] <= values["peers.small.p99"]
 
 
@@ -50,6 +56,12 @@ async def test_a_worker_that_dies_ends_the_measurement() -> None:
 async def test_a_wrong_result_ends_the_measurement() -> None:
     with pytest.raises(RuntimeError, match="a chain ended with 4, not with 3"):
         await measure(entry("Wrong"), Form(short=True))
+
+
+async def test_chains_are_waited_for_until_the_last_has_ended() -> None:
+    submitter = Counting(0, 3, 9, 10)
+    await until_all_ended(submitter, 10)
+    assert submitter.answers == []
 
 
 def test_millrace_is_compared_with_the_fastest() -> None:
