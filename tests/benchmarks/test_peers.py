@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import anyio
 import psutil
 import pytest
 
@@ -49,7 +50,7 @@ def test_what_is_there_is_measured_and_what_isnt_is_named(
 
 
 async def test_a_worker_that_dies_ends_the_measurement() -> None:
-    with pytest.raises(RuntimeError, match=r"dying ended with code 1: no work today"):
+    with anyio.fail_after(30), pytest.raises(RuntimeError, match="dying ended with code 1: no work today"):
         await measure(entry("Dying"), Form(short=True))
 
 
