@@ -3,7 +3,7 @@
 GridFS cannot join a transaction, leaves chunks behind when an upload fails and keeps no hash. So an
 intent is written first, then the chunks, then the file; length and SHA-256 are checked; the job that
 refers to it is inserted last and the intent removed. What was left behind by a crash is found by its
-intent and swept.
+intent and swept. Few bytes need none of that: they are in the one insert of their job.
 """
 
 import hashlib
