@@ -7,7 +7,9 @@ from datetime import datetime
 
 from benchmarks.profiler import Entry
 
-_LOOK = {"op": "query", "command.sort.priority": {"$exists": True}}
+# Not the second half of a look, at jobs that were inserted without a priority.
+_WHOLE = {"command.filter.priority": {"$exists": False}}
+_LOOK = {"op": "query", "command.sort.priority": {"$exists": True}, **_WHOLE}
 _TAKE = {"op": "update", "command.q.state": {"$in": ["ready", "submitted"]}}
 
 LOOKS_AND_TAKES = {"$or": [_LOOK, _TAKE]}

@@ -9,6 +9,8 @@ import pytest
 from benchmarks.claims import LOOKS_AND_TAKES, claims, while_work_was_ready
 from benchmarks.profiler import Entry, profiled
 from pipeline.store import Store
+from pipeline.store.backlog import Backlog
+from pipeline.submission import job_document
 from tests.records import MINUTE, admitted, queue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,6 +47,15 @@ def test_clients_claim_beside_each_other(noted: Any) -> None:
 def test_what_comes_after_the_last_success_does_not_count(noted: Any) -> None:
     entries = [noted("a", "jobs"), noted("b", "jobs"), noted("b", "jobs", 1), noted("b", "jobs")]
     assert [each.taken for each in while_work_was_ready(claims(entries))] == [0, 1]
+
+
+async def test_a_look_at_the_backlog_is_one(store: Store) -> None:
+    """Of two reads, when the first may not have seen all."""
+    await store.db["jobs"].insert_many([job_document("counting", name="a", content=b"") for _ in range(3)])
+    backlog = Backlog(store.db, {"counting": 1})
+    async with profiled(store, LOOKS_AND_TAKES) as entries:
+        assert len(await backlog.best(2, None, whole=True)) == 2
+    assert len(claims(entries)) == 1
 
 
 async def test_the_engines_own_claims_are_seen(store: Store) -> None:
