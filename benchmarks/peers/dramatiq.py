@@ -21,7 +21,7 @@ class Dramatiq(Peer):
     """A worker process with so many threads."""
 
     durability = "appendfsync always; what a killed worker held is delivered again after a minute"
-    settings = ("8", "16", "32")
+    settings = ("8", "32", "64")
 
     @asynccontextmanager
     async def submitter(self, addresses: Addresses) -> AsyncIterator[Submitter]:

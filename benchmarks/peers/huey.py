@@ -18,7 +18,7 @@ class HueyPeer(Peer):
     """A consumer with so many threads."""
 
     durability = "appendfsync always; what a killed worker held is lost"
-    settings = ("1", "4", "16")
+    settings = ("4", "16", "32")
 
     @asynccontextmanager
     async def submitter(self, addresses: Addresses) -> AsyncIterator[Submitter]:

@@ -32,7 +32,7 @@ class PgQueuerPeer(Peer):
     """A worker takes so many jobs in a batch, and buffers their ends in memory."""
 
     durability = "fsync, synchronous_commit: on; the next stage's job in one commit, ends in batches later"
-    settings = ("10", "50", "200")
+    settings = ("10", "200", "500")
 
     async def prepare(self, addresses: Addresses) -> None:
         """Install its schema."""

@@ -1,4 +1,7 @@
-"""Procrastinate: jobs in PostgreSQL, woken by LISTEN/NOTIFY; every stage defers the next."""
+"""Procrastinate: jobs in PostgreSQL, woken by LISTEN/NOTIFY; every stage defers the next.
+
+A worker that was not woken looks every 5 s, its default: slow round trips last about so long, or twice.
+"""
 
 import uuid
 from collections.abc import AsyncIterator
