@@ -25,6 +25,7 @@ class CeleryPeer(Peer):
     """One process that runs tasks: the only one, with so many threads, or a child of the one that listens."""
 
     settings = ("solo 1", "threads 4", "threads 16", "prefork 1")
+    chains = 1000
 
     @asynccontextmanager
     async def submitter(self, addresses: Addresses) -> AsyncIterator[Submitter]:
