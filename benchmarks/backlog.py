@@ -1,8 +1,9 @@
 """Whether a long queue slows anything down: claims, a worker's start, its memory."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from statistics import median
 
@@ -17,6 +18,7 @@ from benchmarks.worker_process import WorkerProcess, worker_process
 from pipeline import transitions
 from pipeline.model import queue_name
 from pipeline.store import Store
+from pipeline.store.backlog import Backlog
 from pipeline.store.commits import Commits
 from pipeline.store.tasks import Tasks
 
@@ -30,6 +32,7 @@ SLOWER = 1.3
 LEASE = timedelta(minutes=1)
 QUEUES = [queue_name(NOOP.name, NOOP.version, stage.name) for stage in NOOP.stages]
 _ENDED = {"tenant": "default", "state": "succeeded"}
+_PLANNED = {"planSummary": {"$exists": True}}
 _LOOK_AGAIN = 0.02
 
 
@@ -37,27 +40,70 @@ async def measure(form: Form) -> list[Figure]:
     """Measure with a thousand, and with a million."""
     many = form.size(1_000_000, 50_000)
     async with fresh_store() as store:
-        return [*await _ready(store, many, form), *await _submitted(store, many, form)]
+        figures, of_claims = await _ready(store, many, form)
+        more, of_looks = await _submitted(store, many, form)
+    return [*figures, *more, *_plans([*of_claims, *of_looks])]
 
 
-async def _ready(store: Store, many: int, form: Form) -> list[Figure]:
-    """Claim ready tasks by the engine's own claim, from a short queue and a long one in turn."""
+async def _ready(store: Store, many: int, form: Form) -> tuple[list[Figure], list[Entry]]:
+    """Claim ready tasks by the engine's own claim, from a short queue and from a long one."""
     async with AsyncExitStack() as stack:
-        short = await stack.enter_async_context(database(store, "ready_few"))
-        long = await stack.enter_async_context(database(store, "ready_many"))
-        await fill_ready(short, FEW)
-        await fill_ready(long, many)
-        queues = [await stack.enter_async_context(_Queue(each)) for each in (short, long)]
-        took: list[list[float]] = [[], []]
-        for _ in range(form.size(300, 60)):
-            for queue, times in zip(queues, took, strict=True):
-                times.append(await queue.claim())
-        async with profiled(long, {"planSummary": {"$exists": True}}) as entries:
+        few, lots = [await stack.enter_async_context(database(store, name)) for name in ("few", "many")]
+        await fill_ready(few, FEW)
+        await fill_ready(lots, many)
+        short, long = [await stack.enter_async_context(_Queue(each)) for each in (few, lots)]
+        times = await _in_turn(short.claim, long.claim, form)
+        async with profiled(lots, _PLANNED) as entries:
             for _ in range(PROFILED):
-                await queues[1].claim()
-    note = f"{many:,} ready tasks; reference: {FEW:,}; the median of {len(took[0])} claims of {CLAIMED}"
-    few, lots = (1000 * median(each) for each in took)
-    return [Figure("backlog.claim", lots, "ms", few, SLOWER, "at most", note), *_plans(entries)]
+                await long.claim()
+    note = f"{many:,} ready tasks; reference: {FEW:,}; a claim of {CLAIMED}, median of {_times(form)}"
+    return [Figure("backlog.claim", times[1], "ms", times[0], SLOWER, "at most", note)], entries
+
+
+async def _submitted(store: Store, many: int, form: Form) -> tuple[list[Figure], list[Entry]]:
+    """Look for submitted jobs as workers do; then start a real worker on them."""
+    async with AsyncExitStack() as stack:
+        few, lots = [await stack.enter_async_context(database(store, name)) for name in ("few", "many")]
+        await fill_submitted(few, FEW)
+        await fill_submitted(lots, many)
+        short, long = _Waiting(few), _Waiting(lots)
+        times = await _in_turn(short.look, long.look, form)
+        async with profiled(lots, _PLANNED) as entries:
+            for _ in range(PROFILED):
+                await long.look()
+        seconds = form.size(10, 2)
+        started_on_few, started_on_lots = await _start(few, seconds), await _start(lots, seconds)
+    note = f"{many:,} submitted jobs; reference: {FEW:,}; the best {CLAIMED}, median of {_times(form)}"
+    looks = Figure("backlog.look", times[1], "ms", times[0], SLOWER, "at most", note)
+    return [looks, *_start_figures(started_on_few, started_on_lots, many, form)], entries
+
+
+def _times(form: Form) -> int:
+    return form.size(300, 60)
+
+
+async def _in_turn(
+    short: Callable[[], Awaitable[float]], long: Callable[[], Awaitable[float]], form: Form
+) -> tuple[float, float]:
+    """Do both again and again; return the median milliseconds of each."""
+    both = [(await short(), await long()) for _ in range(_times(form))]
+    return 1000 * median(each for each, _ in both), 1000 * median(each for _, each in both)
+
+
+class _Waiting:
+    """Submitted jobs, which are looked at."""
+
+    def __init__(self, store: Store) -> None:
+        self._backlog = Backlog(store.db, {NOOP.name: NOOP.version})
+
+    async def look(self) -> float:
+        """Return the seconds that it took to read the next ones."""
+        started = time.perf_counter()
+        found = await self._backlog.best(CLAIMED, None, whole=True)
+        took = time.perf_counter() - started
+        if len(found) != CLAIMED:
+            raise RuntimeError(f"a look at a long backlog found {len(found)} of {CLAIMED} jobs")
+        return took
 
 
 class _Queue:
@@ -111,41 +157,42 @@ def _plans(entries: Sequence[Entry]) -> list[Figure]:
     ]
 
 
-async def _submitted(store: Store, many: int, form: Form) -> list[Figure]:
-    """Start a real worker on submitted jobs: how long until it has done one, and how large it gets."""
-    firsts, sizes = [], []
-    seconds = form.size(10, 2)
-    for name, count in (("few", FEW), ("many", many)):
-        async with database(store, f"submitted_{name}") as filled:
-            await fill_submitted(filled, count)
-            first, size = await _start(filled, seconds)
-            firsts.append(first)
-            sizes.append(size / 1024**2)
+def _start_figures(few: "_Started", lots: "_Started", many: int, form: Form) -> list[Figure]:
     note = f"{many:,} submitted jobs; reference: {FEW:,}"
     return [
         Figure(
             "backlog.first_end",
-            1000 * firsts[1],
-            "ms",
-            1000 * firsts[0],
+            lots.first_end,
+            "s",
+            few.first_end,
             SLOWER,
             "at most",
             f"from a worker process's start to the first job's end, with {note}",
         ),
         Figure(
             "backlog.memory",
-            sizes[1],
+            lots.mebibytes,
             "MiB",
-            sizes[0],
+            few.mebibytes,
             SLOWER,
             "at most",
-            f"the most that the worker had resident in its first {seconds} s, with {note}",
+            f"the most that it had resident until {form.size(10, 2)} s later, with {note}",
         ),
     ]
 
 
-async def _start(store: Store, seconds: float) -> tuple[float, int]:
-    """Return after how many seconds a job had ended, and the worker's largest size until `seconds` later."""
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A worker that was started on a backlog."""
+
+    first_end: float
+    """Seconds from its process's start to the first end of a job."""
+    mebibytes: float
+    """The most that it had resident."""
+
+
+async def _start(store: Store, seconds: float) -> _Started:
+    """Run a worker until `seconds` after the first end of a job."""
     began, first, size = time.monotonic(), None, 0
     async with worker_process(store, "starting") as worker:
         with anyio.fail_after(120):
@@ -154,7 +201,7 @@ async def _start(store: Store, seconds: float) -> tuple[float, int]:
                 if first is None and await store.db["jobs"].find_one(_ENDED) is not None:
                     first = time.monotonic() - began
                 await anyio.sleep(_LOOK_AGAIN)
-    return first, size
+    return _Started(first, size / 1024**2)
 
 
 def _size(worker: WorkerProcess) -> int:

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import WriteConcern
-
 from benchmarks.ground import NOOP, jobs
 from pipeline import transitions
 from pipeline.model import Submitted
@@ -14,8 +12,6 @@ from pipeline.store import Store
 Doc = dict[str, Any]
 
 BATCH = 10_000
-_QUICK = WriteConcern(w=1, j=False)
-"""Of preparations only: nothing that is measured is written so."""
 
 
 async def fill_submitted(store: Store, count: int) -> None:
@@ -53,5 +49,4 @@ def _batches(count: int) -> Iterator[int]:
 
 
 async def _insert(store: Store, collection: str, documents: Sequence[Doc]) -> None:
-    quick = store.db[collection].with_options(write_concern=_QUICK)
-    await quick.insert_many(documents, ordered=False, bypass_document_validation=True)
+    await store.db[collection].insert_many(documents, ordered=False, bypass_document_validation=True)
