@@ -48,17 +48,26 @@ class Backlog:
         fields: Doc = dict.fromkeys(_WHOLE if whole else _KEY, 1)
         async with reading(self._client, as_of) as session:
             narrower: Doc = {"_id": {"$nin": list(without)}} if without else {}
-            found = await self._find(narrower, fields | _DUE, limit, session)
+            found = await self._find(narrower, fields | _DUE, _ORDER, limit, session)
             if len(found) == limit:
                 # No priority means 0, but sorts below all others: some may not be in a full answer.
-                found += await self._find(narrower | _WITHOUT_PRIORITY, fields | _DUE, limit, session)
+                # By age alone: with the priority in the order as well, the server would sort all of them.
+                narrower |= _WITHOUT_PRIORITY
+                found += await self._find(narrower, fields | _DUE, _ORDER[1:], limit, session)
         jobs = {job["_id"]: job for job in found}
         return sorted(jobs.values(), key=_precedence)[:limit]
 
-    async def _find(self, narrower: Doc, fields: Doc, limit: int, session: AsyncClientSession) -> list[Doc]:
+    async def _find(
+        self,
+        narrower: Doc,
+        fields: Doc,
+        order: list[tuple[str, int]],
+        limit: int,
+        session: AsyncClientSession,
+    ) -> list[Doc]:
         branches = [{**each, **narrower} for each in self._wanted]
         query = branches[0] if len(branches) == 1 else {"$or": branches}
-        return await self._jobs.find(query, fields, session=session).sort(_ORDER).limit(limit).to_list()
+        return await self._jobs.find(query, fields, session=session).sort(order).limit(limit).to_list()
 
     @translated
     async def read(self, jobs: Sequence[str], as_of: OperationTime | None) -> list[Doc]:

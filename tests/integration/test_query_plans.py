@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.model import queue_name
 from pipeline.store import Store
+from pipeline.store.backlog import Backlog
 from pipeline.store.documents import Documents
 from pipeline.submission import job_document
 from tests.records import AT_ONCE, MINUTE, Doc, admitted, claimed, queue
@@ -123,6 +124,17 @@ async def test_a_claim_that_finds_nothing_looks_at_next_to_nothing(crowded: Stor
     """Five hundred tasks of this queue are due tomorrow."""
     answers = await profiled(crowded, lambda: crowded.tasks.claim([queue()], 8, "worker-1", MINUTE))
     assert_by_index(answers)
+
+
+@pytest.mark.parametrize("fields", [{"priority": 0}, {}])
+async def test_the_backlog_of_jobs_with_a_priority_and_without_one(crowded: Store, fields: Doc) -> None:
+    waiting = [job_document("counting", name="a", content=b"") for _ in range(200)]
+    for job in waiting:
+        del job["priority"]
+    await crowded.db["jobs"].insert_many([{**job, **fields} for job in waiting])
+    backlog = Backlog(crowded.db, {"counting": 1, "elsewhere": 1})
+    answers = await profiled(crowded, lambda: backlog.best(8, None, whole=True))
+    assert_by_index(answers, slack=12)  # a key of each index range that is merged
 
 
 async def test_expired(crowded: Store) -> None:
