@@ -15,8 +15,8 @@ SETTLE = 3.0
 """Seconds after both processes are up, for what they do once when they start."""
 FREE = {"hello", "isMaster", "getMore"}
 """The driver's monitoring, and the change streams' waiting reads."""
-SIGNS = {"update"}
-"""A worker's sign of life, at every tick; a position of the change stream, once a minute."""
+SIGNS = {"findAndModify", "update"}
+"""A worker's sign of life, at every tick, which tells it the server's time; a position of the change stream, once a minute."""
 SAVES_A_MINUTE = 1
 BUSIEST = 0.5
 """Percent of a core."""
@@ -61,7 +61,7 @@ def _commands(counted: Counters, seconds: float) -> list[Figure]:
             "commands",
             target=0,
             bound="at most",
-            note=", ".join(other) or "nothing but hello, getMore and update",
+            note=", ".join(other) or "nothing but hello, getMore and those writes",
         ),
     ]
 
