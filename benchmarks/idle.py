@@ -16,7 +16,7 @@ SETTLE = 3.0
 FREE = {"hello", "isMaster", "getMore"}
 """The driver's monitoring, and the change streams' waiting reads."""
 SIGNS = {"findAndModify", "update"}
-"""A worker's sign of life, at every tick, which tells it the server's time; a position of the change stream, once a minute."""
+"""A worker's sign of life, at every tick; a position of the change stream, once a minute."""
 SAVES_A_MINUTE = 1
 BUSIEST = 0.5
 """Percent of a core."""
