@@ -18,7 +18,7 @@ from pipeline.store import Store
 
 SLOTS = 64
 """Of each worker: no-op stages are worth it only together."""
-NUMBERS, FEWER_NUMBERS = (1, 2, 4, 8, 16), (1, 2, 4, 8)
+NUMBERS, FEWER_NUMBERS = (1, 2, 4, 8, 16), (1, 4, 8)
 MOST_EMPTY = 10
 """Percent of the claims while work is ready."""
 MOST_CONFLICTS = 0.05
@@ -48,7 +48,7 @@ class Round:
 
 async def measure(form: Form) -> Measured:
     """Add workers to one queue, and measure with each number; then many that are idle."""
-    count = form.size(6_000, 1_500)
+    count = form.size(6_000, 600)
     rounds: list[Round] = []
     async with fresh_store() as store:
         async with AsyncExitStack() as stack:
@@ -63,7 +63,7 @@ async def measure(form: Form) -> Measured:
                 await until_registered(store, bystander, *workers)
                 await anyio.sleep(_SETTLE)
                 rounds.append(await _round(store, number, count, bystander))
-        attempts = await attempts_of_single_jobs(store, form.size(20, 5))
+        attempts = await attempts_of_single_jobs(store, form.size(20, 3))
         await verify(store)
     rates = Series("workers", "Millrace", [each.rate for each in rounds], [each.workers for each in rounds])
     return [*_figures(rounds, count), attempts, rates]
