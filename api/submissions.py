@@ -9,7 +9,8 @@ from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from api.problems import BadRequest, TooSlow, answers, explain
-from api.services import AClient, AService, Services
+from api.services import Services, services
+from api.services import client as client_of
 from api.uploads import Upload
 from pipeline.client import Client
 from pipeline.errors import SubmissionError
@@ -95,11 +96,11 @@ router = APIRouter(prefix="/v1", responses=answers(422, 503))
 )
 async def submit(
     request: Request,
-    service: AService,
-    client: AClient,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> Response:
     """Submit a document. When this answers 202 the job is durable."""
+    # Asked for here: as dependencies they would cost as much as reading the form.
+    service, client = await services(request), await client_of(request)
     stored, name, options = await _receive(Upload(request), service, client)
     # From here on the document is the submission's: when that fails without an answer, the job may be there.
     job, _ = await client.submit(

@@ -1,24 +1,23 @@
 """Submissions a second through `POST /v1/jobs`, beside the least that a FastAPI route has to do.
 
 One API process under uvicorn, clients that keep their connections; documents small enough to travel inside
-the job, and of 1 MiB, which go to GridFS. The reference is `bare_submissions.py`. Servers run one at a time,
-in turns, and the machine's cores are shared with mongod and the clients.
+the job, and of 1 MiB, which go to GridFS. The reference is `bare_submissions.py`. Both servers are up, each
+with a mongod of its own, and are asked in short turns; the cores are shared with mongod and the clients.
 """
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.figure import Figure
 from benchmarks.ground import NOOP, PIPELINE, Form, fresh_store, verify
 from benchmarks.http_load import load, multipart
-from benchmarks.server_process import serving
-from pipeline.settings import StoreSettings
+from benchmarks.server_process import ServerProcess, serving
 from pipeline.store import Store
 
 _TARGET = 0.7
-_BARE = "bare"
-_WARM_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,49 +37,48 @@ _KINDS = [
 
 
 async def measure(form: Form) -> list[Figure]:
-    """Let clients submit to each server in turns; the medians of the turns count."""
-    turns, seconds = form.size(3, 1), form.size(60, 15) / 10
-    ours: dict[str, list[float]] = {kind.name: [] for kind in _KINDS}
-    bare: dict[str, list[float]] = {kind.name: [] for kind in _KINDS}
+    """Let clients submit to each server in short turns; the medians of the turns count."""
+    turns, seconds = form.size(15, 5), form.size(20, 5) / 10
+    async with (
+        _served("api.cli", "api", "--pipeline", "benchmarks.ground:NOOP") as (store, mine),
+        _served("benchmarks.bare_submissions") as (_, other),
+    ):
+        rates = [await _rates(kind, mine.port, other.port, turns, seconds) for kind in _KINDS]
+        await verify(store)
+    return [_figure(kind, mine, bare) for kind, (mine, bare) in zip(_KINDS, rates, strict=True)]
+
+
+@asynccontextmanager
+async def _served(module: str, *words: str) -> AsyncIterator[tuple[Store, ServerProcess]]:
+    """Run a server with a mongod of its own, to which the other's change stream costs nothing."""
     async with fresh_store() as store:
         await store.pipelines.register([NOOP])
-        async with Store(_settings(store, _BARE)) as beside:
-            await beside.install()
-        for _ in range(turns):
-            words = ("api", "--pipeline", "benchmarks.ground:NOOP")
-            await _turn(ours, "api.cli", words, "/v1/jobs", store, store.settings.database, seconds)
-            await _turn(bare, "benchmarks.bare_submissions", (), "/jobs", store, _BARE, seconds)
-        await verify(store)
-    return [_figure(kind, ours[kind.name], bare[kind.name]) for kind in _KINDS]
+        async with serving(module, *words, store=store, database=store.settings.database) as server:
+            yield store, server
 
 
-async def _turn(
-    rates: dict[str, list[float]],
-    module: str,
-    words: tuple[str, ...],
-    path: str,
-    store: Store,
-    database: str,
-    seconds: float,
-) -> None:
-    async with serving(module, *words, store=store, database=database) as server:
-        for kind in _KINDS:
-            request = multipart(path, os.urandom(kind.size), {"pipeline": PIPELINE})
-            await load(server.port, request, clients=kind.clients, seconds=_WARM_SECONDS, expected=202)
-            answered = await load(server.port, request, clients=kind.clients, seconds=seconds, expected=202)
-            rates[kind.name].append(answered.count / seconds)
+async def _rates(kind: _Kind, ours: int, bare: int, turns: int, seconds: float) -> tuple[float, float]:
+    """Return the medians of both servers' submissions a second."""
+    content = os.urandom(kind.size)
+    requests = {
+        port: multipart(path, content, {"pipeline": PIPELINE})
+        for port, path in ((ours, "/v1/jobs"), (bare, "/jobs"))
+    }
+    counts: dict[int, list[int]] = {ours: [], bare: []}
+    for turn in range(turns + 1):
+        for port, request in requests.items():
+            answered = await load(port, request, clients=kind.clients, seconds=seconds, expected=202)
+            if turn:  # the first is for warming up
+                counts[port].append(answered.count)
+    return median(counts[ours]) / seconds, median(counts[bare]) / seconds
 
 
-def _settings(store: Store, database: str) -> StoreSettings:
-    return store.settings.model_copy(update={"database": database})
-
-
-def _figure(kind: _Kind, ours: list[float], bare: list[float]) -> Figure:
+def _figure(kind: _Kind, ours: float, bare: float) -> Figure:
     return Figure(
         f"submissions.{kind.name}",
-        median(ours),
+        ours,
         "submissions/s",
-        reference=median(bare),
+        reference=bare,
         target=_TARGET,
         note=f"{kind.note}; {kind.clients} clients; reference: a bare FastAPI route, the same writes",
     )

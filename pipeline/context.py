@@ -119,6 +119,11 @@ class StageContext:
         self._served = 0
         self._saved: dict[str, Any] | None = None
 
+    @property
+    def processes(self) -> int:
+        """How many child processes this worker runs at once, for all of its attempts."""
+        return self._processes.total
+
     def progress(self, done: int, total: int | None = None, unit: str = "part") -> None:
         """Tell how far the stage is. Cheap: calls are coalesced into a few writes a second.
 

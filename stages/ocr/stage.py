@@ -55,7 +55,10 @@ async def ocr(document: Document, context: StageContext, params: OcrParams) -> O
     async def read(number: int) -> Page:
         return await context.run_process(read_page, source, number, settings, timeout=PAGE_TIME)
 
-    return _joined(await context.each(range(1, pages + 1), read, Page, unit="page"), source.engine)
+    # Twice as many as are read at once: no process waits while pages that were read are being saved.
+    read_or_saved = 2 * context.processes
+    found = await context.each(range(1, pages + 1), read, Page, unit="page", concurrency=read_or_saved)
+    return _joined(found, source.engine)
 
 
 def _joined(pages: list[Page], engine: str) -> OcrOutput:
