@@ -42,9 +42,9 @@ _SETTINGS = PageSettings(OcrParams().dpi, OcrParams().force_ocr)
 
 async def measure(form: Form) -> list[Figure]:
     """Read the same documents by a worker, then by a bare pool."""
-    pages, share = form.size(100, 8), form.size(100, 10) / 100
+    pages, share = form.size(100, 8), form.size(100, 25) / 100
     with TemporaryDirectory(prefix="millrace-scans-") as folder:
-        warm = scanned_document(Path(folder, "warm.pdf"), 2 * WorkerSettings().processes, share)
+        warm = scanned_document(Path(folder, "warm.pdf"), WorkerSettings().processes, share)
         long = [scanned_document(Path(folder, "long.pdf"), pages, share)]
         short = one_page_documents(Path(folder), pages, share)
         async with fresh_store() as store:
