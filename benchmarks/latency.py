@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 import anyio
 
 from benchmarks.bare import BareChain
-from benchmarks.figure import Figure
+from benchmarks.figure import Figure, Measured
 from benchmarks.ground import ENDS, NOOP, Form, fresh_store, jobs, verify
 from pipeline.settings import WorkerSettings
 from pipeline.store import Store
 from pipeline.worker import Worker
 
 
-async def measure(form: Form) -> list[Figure]:
+async def measure(form: Form) -> Measured:
     """Alternate between the worker, the bare writes and a single insert."""
     count = form.size(300, 60)
     inserts: list[float] = []

@@ -5,13 +5,14 @@ A compare-and-set, so that many workers, a replayed token or a cancelled job sta
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pipeline import telemetry, transitions
 from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
 from pipeline.errors import LeaseLost, MillraceError, StateConflict, StoreUnavailable
+from pipeline.handoff import Begin
 from pipeline.model import Change, Hold, Submitted, Task
 from pipeline.stage import Pipeline
 from pipeline.store.backlog import priority_of
@@ -37,25 +38,25 @@ class Admitter:
         """
         crash_point("admit.seen")
         changes: list[Change] = []
-        tasks: list[Task | None] = []
+        begins: list[Begin | None] = []
         for job in jobs:
             try:
-                change, task = self._change(job, hold if job["due"] else None)
+                change, begin = self._change(job, hold if job["due"] else None)
             except (KeyError, TypeError, ValueError) as error:
                 self._refuse(job["_id"], f"it is malformed ({error!r}), inserted past the validator")
                 continue
             changes.append(change)
-            tasks.append(task)
+            begins.append(begin)
         results, as_of = await self._committer.commit_all(changes)
         begun: list[Task] = []
-        for change, task, result in zip(changes, tasks, results, strict=True):
+        for change, begin, result in zip(changes, begins, results, strict=True):
             if result is not None:
                 self._report(str(change.guard.filter["_id"]), result)
-            elif task is not None:
-                begun.append(task.readable(as_of))
+            elif begin is not None:
+                begun.append(begin(as_of))
         return begun
 
-    def _change(self, job: Mapping[str, Any], hold: Hold | None) -> tuple[Change, Task | None]:
+    def _change(self, job: Mapping[str, Any], hold: Hold | None) -> tuple[Change, Begin | None]:
         submitted = _submitted(job)
         with telemetry.span(telemetry.ADMIT, {telemetry.JOB: submitted.id}, submitted.traceparent):
             traceparent = submitted.traceparent or telemetry.current_traceparent()
@@ -63,7 +64,7 @@ class Admitter:
         if hold is None:
             return change, None
         [(_, created)] = change.creates
-        return change, replace(task_of(created, job, {}, hold.asked_at), fresh=True)
+        return change, partial(task_of, created, job, {}, hold.asked_at, fresh=True)
 
     def _report(self, job: str, result: MillraceError) -> None:
         match result:

@@ -41,7 +41,7 @@ class Attempt:
         self._task: Task = holding.task
         self._cleanup = cleanup
         self._path: Path | None = None
-        self._reading = anyio.Lock()
+        self._reading: anyio.Lock | None = None
         # Checkpoints of another version, or of another input, are not this attempt's.
         self._prefix = f"{stage.version}.{holding.task.input.sha256[:16]}."
         self.told: Progress | None = None
@@ -49,6 +49,7 @@ class Attempt:
 
     async def document_path(self) -> Path:
         """Return a local copy of the document; made at the first call."""
+        self._reading = self._reading or anyio.Lock()
         async with self._reading:
             if self._path is None:
                 folder = TemporaryDirectory(prefix="millrace-", ignore_cleanup_errors=True)
@@ -63,6 +64,8 @@ class Attempt:
 
     async def checkpoints(self) -> Mapping[str, Any]:
         """Return the parts that earlier attempts saved."""
+        if self._holding.task.fresh:
+            return {}
         outputs = self._desk.store.outputs
         task = self._task
         saved = await until_available(

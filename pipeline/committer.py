@@ -3,6 +3,7 @@
 Idle, a change is committed at once; whatever arrives while a commit is in flight goes with the next.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,31 +17,63 @@ from pipeline.model import Change
 from pipeline.patience import until_available
 from pipeline.store.commits import MAX_BATCH, MAX_BATCH_BYTES, Commits, encoded_size
 
+Key = tuple[str, str]
+
+MUCH = MAX_BATCH // 4
+"""Changes that have to wait before they are worth a transaction beside the one in flight."""
+
 
 @dataclass(slots=True, eq=False)
 class _Entry:
     change: Change
     size: int
-    done: anyio.Event = field(default_factory=anyio.Event)
+    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     error: MillraceError | None = None
     contended: bool = False
     """Locked by another transaction, perhaps for a minute: it goes alone, so that it holds nobody up."""
 
+    @property
+    def key(self) -> Key:
+        """What it guards."""
+        return self.change.guard.collection, self.change.guard.filter["_id"]
+
     def finish(self, error: MillraceError | None) -> None:
         self.error = error
-        self.done.set()
+        if not self.done.done():
+            self.done.set_result(None)
+
+    async def wait(self) -> None:
+        """Return when it is done, and not before: a cancellation is kept for later."""
+        try:
+            await asyncio.shield(self.done)
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True):
+                await self.done
+            raise
 
 
 class Committer:
-    """One process's group commit. `run` it in a task group; `commit` from anywhere in that loop."""
+    """One process's group commit. `run` it in a task group; `commit` from anywhere in that loop.
 
-    def __init__(self, commits: Commits) -> None:
-        self._commits = commits
+    Each of the `lanes` commits one batch at a time. The first takes whatever there is; the others take
+    their share once much is waiting, so that the stages' code runs while MongoDB writes.
+    """
+
+    def __init__(self, *lanes: Commits) -> None:
+        self._lanes = lanes
         self._waiting: deque[_Entry] = deque()
-        self._arrived = anyio.Event()
-        self._in_flight: list[_Entry] = []
+        self._changed = anyio.Event()
+        self._in_flight: set[_Entry] = set()
+        self._written: set[Key] = set()
+        """Documents that a batch in flight writes: another transaction would meet its locks."""
         self._scope = anyio.CancelScope(shield=True)
         self._stopped = False
+
+    @property
+    def operation_time(self) -> Any:
+        """An operation time as of which everything can be read that was committed so far."""
+        times = [lane.operation_time for lane in self._lanes]
+        return max((time for time in times if time is not None), default=None)
 
     async def commit(self, change: Change) -> Any:
         """Return when the change is durable, with an operation time as of which it can be read.
@@ -58,12 +91,11 @@ class Committer:
         if self._stopped:
             raise StoreUnavailable("this worker has stopped committing")
         self._waiting.append(entry)
-        self._arrived.set()
-        with anyio.CancelScope(shield=True):
-            await entry.done.wait()
+        self._tell()
+        await entry.wait()
         if entry.error is not None:
             raise entry.error
-        return self._commits.operation_time
+        return self.operation_time
 
     async def commit_all(self, changes: Sequence[Change]) -> tuple[list[MillraceError | None], Any]:
         """Return when all are durable, or why one could not be, and an operation time; see `commit`."""
@@ -71,58 +103,77 @@ class Committer:
         if self._stopped:
             return [StoreUnavailable("this worker has stopped committing")] * len(entries), None
         self._waiting.extend(entries)
-        self._arrived.set()
-        with anyio.CancelScope(shield=True):
-            for entry in entries:
-                await entry.done.wait()
-        return [entry.error for entry in entries], self._commits.operation_time
+        self._tell()
+        for entry in entries:
+            await entry.wait()
+        return [entry.error for entry in entries], self.operation_time
 
     async def run(self) -> None:
         """Commit batches until `stop`, whatever is cancelled around: what has joined is waited for."""
         with self._scope:
-            while self._waiting or not self._stopped:
-                await self._arrived.wait()
-                self._arrived = anyio.Event()
-                while self._waiting:
-                    self._in_flight = self._next_batch()
-                    await self._finish(self._in_flight)
+            async with anyio.create_task_group() as group:
+                for position, commits in enumerate(self._lanes):
+                    group.start_soon(self._lane, commits, 1 if position == 0 else MUCH)
         self._stopped = True
         for entry in [*self._in_flight, *self._waiting]:
             entry.finish(StoreUnavailable())
 
+    async def _lane(self, commits: Commits, least: int) -> None:
+        """Commit batch after batch as long as that many changes wait."""
+        while self._waiting or not self._stopped:
+            entries = self._next_batch() if len(self._waiting) >= least else []
+            if entries:
+                await self._finish(commits, entries)
+            elif self._stopped and least > 1:
+                return
+            else:
+                await self._changed.wait()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
     def stop(self) -> None:
         """End `run` when everything that has joined is durable."""
         self._stopped = True
-        self._arrived.set()
+        self._tell()
 
     def give_up_in(self, seconds: float) -> None:
         """End `run` by then: what is not known to be durable ends in `StoreUnavailable`."""
         self._scope.deadline = min(self._scope.deadline, anyio.current_time() + seconds)
 
     def _next_batch(self) -> list[_Entry]:
-        entries = [self._waiting.popleft()]
-        size = entries[0].size
-        while self._may_join(entries, size):
+        """Take the oldest changes that may go together, and beside what is in flight."""
+        entries: list[_Entry] = []
+        size, put_off = 0, []
+        while self._waiting and len(entries) < MAX_BATCH and not (entries and entries[0].contended):
+            entry = self._waiting[0]
+            if entry.key in self._written:
+                put_off.append(self._waiting.popleft())
+                continue
+            if entries and (entry.contended or size + entry.size > MAX_BATCH_BYTES):
+                break
             entries.append(self._waiting.popleft())
-            size += entries[-1].size
+            size += entry.size
+        self._waiting.extendleft(reversed(put_off))
         return entries
 
-    def _may_join(self, entries: list[_Entry], size: int) -> bool:
-        if not self._waiting or len(entries) == MAX_BATCH or entries[0].contended:
-            return False
-        return not self._waiting[0].contended and size + self._waiting[0].size <= MAX_BATCH_BYTES
-
-    async def _finish(self, entries: list[_Entry]) -> None:
+    async def _finish(self, commits: Commits, entries: list[_Entry]) -> None:
         telemetry.batch.record(len(entries))
+        keys = {entry.key for entry in entries}
+        self._in_flight.update(entries)
+        self._written |= keys
         try:
             changes = [entry.change for entry in entries]
-            results = await until_available(lambda: self._commits.commit(changes), "a commit")
+            results = await until_available(lambda: commits.commit(changes), "a commit")
         except MillraceError as error:
             results = [error] * len(entries)
+        self._in_flight.difference_update(entries)
+        self._written -= keys
         for entry, result in zip(entries, results, strict=True):
             if isinstance(result, Contended):
                 entry.contended = True
                 self._waiting.append(entry)
             else:
                 entry.finish(result)
-        self._in_flight = []
+        self._tell()

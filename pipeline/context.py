@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
@@ -110,14 +111,17 @@ class StageContext:
         self.attempt = attempt
         """1 for the first attempt."""
         self.document = document
-        self.log = logging.LoggerAdapter(
-            logging.getLogger(f"millrace.stage.{stage}"), {"task": task, "attempt": attempt}
-        )
         self._services = services
         self._earlier = earlier
         self._processes = processes
         self._served = 0
         self._saved: dict[str, Any] | None = None
+
+    @cached_property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that tells task and attempt with everything."""
+        logger = logging.getLogger(f"millrace.stage.{self.stage}")
+        return logging.LoggerAdapter(logger, {"task": self.task, "attempt": self.attempt})
 
     @property
     def processes(self) -> int:

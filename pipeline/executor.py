@@ -3,13 +3,12 @@
 import logging
 import random
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-import anyio
 from pydantic import BaseModel, ValidationError
 
 from pipeline.attempt import Attempt, Desk
@@ -51,14 +50,20 @@ class Executor:
         task, stage = holding.task, self.pipeline[holding.task.stage]
         with ExitStack() as cleanup:
             try:
-                with _time_limit(stage):
-                    return await self._call(stage, holding, Attempt(self.desk, holding, stage, cleanup))
+                holding.limit(stage.timeout)
+                return await self._call(stage, holding, Attempt(self.desk, holding, stage, cleanup))
             except LeaseLost:
                 return Lost()
             except Exception as error:  # noqa: BLE001 -- whatever stage code raises is its outcome
                 return _outcome(task, stage.retry, error)
             except SystemExit as error:  # it would end the worker, and everything that runs beside it
                 return failed(task, stage.retry, RuntimeError(f"the stage called sys.exit({error.code!r})"))
+
+    def timed_out(self, task: Task) -> Outcome:
+        """Return the outcome of an attempt that was stopped by its time limit."""
+        stage = self.pipeline[task.stage]
+        error = TemporaryError(f"the attempt took longer than the stage's timeout of {stage.timeout}")
+        return failed(task, stage.retry, error)
 
     async def _call(self, stage: Stage, holding: Holding, services: Attempt) -> Outcome:
         task, outputs = holding.task, self.desk.store.outputs
@@ -154,11 +159,3 @@ def _params(stage: Stage, params: Mapping[str, Any]) -> BaseModel:
         return stage.params.model_validate(params.get(stage.name, {}))
     except ValidationError as error:
         raise PermanentError(f"the params of stage {stage.name!r} are not valid: {error}") from error
-
-
-@contextmanager
-def _time_limit(stage: Stage) -> Iterator[None]:
-    with anyio.CancelScope(deadline=anyio.current_time() + stage.timeout.total_seconds()) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise TemporaryError(f"the attempt took longer than the stage's timeout of {stage.timeout}")

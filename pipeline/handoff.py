@@ -7,6 +7,7 @@ well: a job under way goes before others of its priority, but not before one of 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,9 @@ from pipeline import transitions
 from pipeline.model import Change, Hold, Input, Lease, Succeeded, Task, queue_name
 from pipeline.stage import Pipeline
 from pipeline.store.clock import ServerClock
+
+Begin = Callable[[Any], Task]
+"""Makes the task that this worker goes on with, once its creation is durable as of an operation time."""
 
 
 class HandOff:
@@ -41,8 +45,8 @@ class HandOff:
         now = self._clock.now()
         return None if now is None else Hold(self._worker, self._claim_id, now, now + self._lease_for)
 
-    def complete(self, task: Task, result: Succeeded, pipeline: Pipeline) -> tuple[Change, Task | None]:
-        """Return the change that ends a task, and the next one when this worker goes on with it."""
+    def complete(self, task: Task, result: Succeeded, pipeline: Pipeline) -> tuple[Change, Begin | None]:
+        """Return the change that ends a task, and what begins the next one if this worker goes on with it."""
         following = pipeline.after(task.stage)
         hold: Hold | None = None
         if following is not None and not task.alone and self._may_go_on(task.priority):
@@ -53,13 +57,13 @@ class HandOff:
             return change, None
         created = next(document for collection, document in change.creates if collection == "tasks")
         body = result.output.body if created["input"]["output"] == task.id else None
-        return change, begun(task, created, Input(created["input"]["sha256"], body), hold)
+        return change, partial(_begun, task, created, Input(created["input"]["sha256"], body), hold)
 
 
-def begun(like: Task, created: Mapping[str, Any], given: Input, hold: Hold) -> Task:
-    """Return the task that was created as held, for the same job as another task."""
+def _begun(before: Task, created: Mapping[str, Any], given: Input, hold: Hold, as_of: Any) -> Task:
+    """Return the task that was created as held, after another of its job."""
     return replace(
-        like,
+        before,
         id=created["_id"],
         stage=created["stage"],
         revision=created["revision"],
@@ -68,5 +72,6 @@ def begun(like: Task, created: Mapping[str, Any], given: Input, hold: Hold) -> T
         lease=Lease(hold.claim_id, 1, hold.worker, hold.asked_at),
         inputs=created["inputs"],
         input=given,
+        as_of=as_of,
         fresh=True,
     )

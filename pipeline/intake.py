@@ -4,6 +4,7 @@ A wakeup says which of both there may be; what there is, is read by index when s
 first, and no more than can be begun. The compare-and-sets of claim and admission are the truth.
 """
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,6 +21,9 @@ from pipeline.turns import Turns
 
 MOST_CANDIDATES = 1024
 """Read at once; many workers need more than they take, so as not to take the same ones."""
+
+MOST_AT_ONCE = 256
+"""Begun at once: their documents may be inside, and are held in memory."""
 
 HIGHEST = PRIORITY_RANGE[1]
 
@@ -108,6 +112,7 @@ class Intake:
         """
         if self._tasks.unanswered:
             return Haul(await self._tasks.take([], free, self._worker, self._lease_for), more=True)
+        free = min(free, MOST_AT_ONCE)
         hints, self._hints = self._hints, _Hints(tasks=False, jobs=False, priority=None)
         try:
             return await self._take(hints, free)
@@ -116,7 +121,9 @@ class Intake:
             raise
 
     async def _take(self, hints: _Hints, free: int) -> Haul:
-        limit = free if self._turns.peers.alone else max(free, min(MOST_CANDIDATES, 8 * free))
+        limit = max(free, min(MOST_CANDIDATES, 2 * free * self._turns.peers.count))
+        if self._turns.peers.alone:
+            limit = free
         ready, jobs = await self._candidates(hints, limit)
         kind = ready[: len(one_kind([each.document for each in ready]))]
         alone = bool(kind) and runs_alone(kind[0].document)
@@ -161,13 +168,15 @@ class Intake:
 
     def _choose(self, candidates: Sequence[_Candidate], free: int) -> list[_Candidate]:
         """Return the best, those that others are about to begin left out."""
-        open_ = [each for each in candidates if not self._others(each)]
         peers = self._turns.peers
+        open_ = [each for each in candidates if not self._others(each)]
+        open_.sort(key=lambda each: -each.priority)  # stable: ready ones first, then by age
         if peers.alone:
-            open_.sort(key=lambda each: -each.priority)  # stable: ready ones first, then by age
-        else:
-            open_.sort(key=lambda each: (-each.priority, not peers.first(each.job, each.queue)))
-        return open_[:free]
+            return open_[:free]
+        # Many look at the same list: each begins with those for which it ranks first, or anywhere.
+        best = [each for each in open_ if each.priority == open_[0].priority]
+        own = [each for each in best if peers.first(each.job, each.queue)]
+        return own[:free] or random.sample(best, min(free, len(best)))
 
     def _note_what_is_left(
         self,

@@ -33,23 +33,25 @@ class Holding:
 
     def __init__(self, task: Task, scope: anyio.CancelScope) -> None:
         self.task = task
-        self.lost = False
+        self.lost = self.interrupted = False
         self._scope = scope
         self._commits = 0
         self._trusted_until = float("-inf")
-        self._renewed = anyio.Event()
+        self._renewed: anyio.Event | None = None
         self.progress: Progress | None = None
         self.doubted = False
 
     def trust(self, asked_at: float, lease_for: timedelta) -> None:
         """A lease that was asked for at that monotonic time was granted."""
         self._trusted_until = max(self._trusted_until, asked_at + TRUSTED * lease_for.total_seconds())
-        self._renewed.set()
-        self._renewed = anyio.Event()
+        if self._renewed is not None:
+            self._renewed.set()
+            self._renewed = None
 
     async def trusted(self) -> None:
         """Return while the lease is surely ours, else when it has been renewed."""
         while time.monotonic() >= self._trusted_until:
+            self._renewed = self._renewed or anyio.Event()
             await self._renewed.wait()
 
     def lose(self) -> None:
@@ -59,7 +61,12 @@ class Holding:
 
     def interrupt(self) -> None:
         """The worker stops: stop the attempt."""
+        self.interrupted = True
         self._scope.cancel()
+
+    def limit(self, duration: timedelta) -> None:
+        """Stop the attempt when it takes longer than that from now."""
+        self._scope.deadline = anyio.current_time() + duration.total_seconds()
 
     @property
     def committing(self) -> bool:

@@ -5,15 +5,19 @@ is ``{tenant}.{32 hex digits}``, a task's ``{job}:{stage}:{revision}``. They are
 the job on, which is why a stage cannot be emitted twice.
 """
 
+import itertools
 import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pipeline.context import Progress
+
+_PROCESS, _number = secrets.token_hex(10), itertools.count()
+"""What makes the ids of this process's changes unique, cheaply."""
 
 JobState = Literal["submitted", "running", "succeeded", "failed", "cancelled"]
 TaskState = Literal["ready", "running", "succeeded", "failed", "cancelled"]
@@ -160,10 +164,6 @@ class Task:
     alone: bool = False
     """This is its last attempt, and an earlier one died with its worker: nothing else may run beside it."""
 
-    def readable(self, as_of: Any) -> "Task":
-        """Return the task with the operation time of what has created it."""
-        return replace(self, as_of=as_of)
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -252,4 +252,4 @@ class Change:
     then: tuple[Write, ...] = ()
     creates: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     """Documents that must not exist yet; `run_at` None or absent in a task means the server's now."""
-    id: str = field(default_factory=lambda: secrets.token_hex(12))
+    id: str = field(default_factory=lambda: f"{_PROCESS}{next(_number):08x}")

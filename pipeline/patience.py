@@ -26,6 +26,10 @@ async def pauses(longest: float = _LONGEST) -> AsyncIterator[None]:
 
 async def until_available(call: Callable[[], Awaitable[T]], what: str) -> T:
     """Call until the database is there; `what` is said in the log meanwhile. Other errors are raised."""
+    try:
+        return await call()
+    except StoreUnavailable as error:
+        _log.warning("%s waits for the database: %s", what, error)
     async for _ in pauses():
         try:
             return await call()

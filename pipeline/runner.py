@@ -1,6 +1,7 @@
 """A slot's work: a claimed task's attempt, what becomes of it, and the stages of the job that follow here."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
 from pipeline.errors import LeaseLost, PermanentError, StateConflict, StoreUnavailable
 from pipeline.executor import Executor, failed
-from pipeline.handoff import HandOff
+from pipeline.handoff import Begin, HandOff
 from pipeline.leases import Leases
 from pipeline.model import Change, Failed, Interrupted, Lost, Outcome, Snoozed, Succeeded, Task
 from pipeline.threads import Threads
@@ -57,7 +58,7 @@ class Runner:
             telemetry.ATTEMPT_NUMBER: task.attempt,
         }
         with telemetry.span(telemetry.ATTEMPT, attributes, task.traceparent) as span:
-            started = anyio.current_time()
+            started = time.monotonic()
             try:
                 outcome = await self._outcome(executor, task)
             except anyio.get_cancelled_exc_class():
@@ -72,7 +73,7 @@ class Runner:
                 telemetry.mark_failed(span, outcome.failure.type)
             labels = {telemetry.STAGE: task.stage, telemetry.OUTCOME: kind}
             telemetry.attempts.add(1, labels)
-            telemetry.duration.record(anyio.current_time() - started, labels)
+            telemetry.duration.record(time.monotonic() - started, labels)
         await self._threads.gone(task.id)
         return following
 
@@ -81,11 +82,17 @@ class Runner:
         with anyio.CancelScope() as scope, self._leases.hold(task, scope) as holding:
             if not task.alone or await self._alone():
                 outcome = await executor.execute(holding)
-        return outcome or (Lost() if holding.lost else Interrupted())
+            else:
+                holding.interrupt()
+        if outcome is not None:
+            return outcome
+        if holding.lost:
+            return Lost()
+        return Interrupted() if holding.interrupted else executor.timed_out(task)
 
     async def _settle(self, executor: Executor, task: Task, outcome: Outcome) -> tuple[Outcome, Task | None]:
         """Make an outcome durable; returns what became of it, and the task to go on with."""
-        change, following = self._change(executor, task, outcome)
+        change, begin = self._change(executor, task, outcome)
         if change is None:
             return outcome, None
         try:
@@ -99,9 +106,9 @@ class Runner:
         except StateConflict:
             _log.exception("an impossible state: run `millrace verify`", extra={"task": task.id})
             return Lost(), None
-        return outcome, following and following.readable(as_of)
+        return outcome, begin and begin(as_of)
 
-    def _change(self, executor: Executor, task: Task, outcome: Outcome) -> tuple[Change | None, Task | None]:
+    def _change(self, executor: Executor, task: Task, outcome: Outcome) -> tuple[Change | None, Begin | None]:
         """Return the change that an outcome asks for; none for a lost lease, which may write nothing."""
         match outcome:
             case Succeeded():

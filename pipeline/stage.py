@@ -187,6 +187,7 @@ class Pipeline:
         self.timeout = timeout
         self.stages = tuple(stages)
         self._by_name = {each.name: each for each in self.stages}
+        self._position = {each.name: position for position, each in enumerate(self.stages)}
         if len(self._by_name) != len(self.stages):
             raise DefinitionError(f"pipeline {name!r} has two stages of one name")
         self._check_chain()
@@ -208,12 +209,12 @@ class Pipeline:
 
     def after(self, name: str) -> Stage | None:
         """Return the stage that follows `name`, None after the last."""
-        position = self.stages.index(self._by_name[name]) + 1
+        position = self._position[name] + 1
         return self.stages[position] if position < len(self.stages) else None
 
     def before(self, name: str) -> tuple[Stage, ...]:
         """Return the stages that run before `name`, in order."""
-        return self.stages[: self.stages.index(self._by_name[name])]
+        return self.stages[: self._position[name]]
 
     def __repr__(self) -> str:
         return f"Pipeline({self.name!r}, {[each.name for each in self.stages]}, version={self.version})"

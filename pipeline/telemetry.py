@@ -37,9 +37,17 @@ duration = _meter.create_histogram("millrace.attempt.duration", unit="s", descri
 batch = _meter.create_histogram("millrace.commit.batch", unit="{change}", description="Changes in a commit")
 
 
+def traced() -> bool:
+    """Tell whether anybody collects spans."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 @contextmanager
 def span(name: str, attributes: Mapping[str, str | int], traceparent: str | None = None) -> Iterator[Span]:
     """Open a span below `traceparent`, or below the current one."""
+    if not traced():
+        yield trace.INVALID_SPAN
+        return
     context: Context | None = _propagator.extract({"traceparent": traceparent}) if traceparent else None
     kind = SpanKind.PRODUCER if name == SUBMIT else SpanKind.CONSUMER
     with _tracer.start_as_current_span(name, context, kind=kind, attributes=dict(attributes)) as current:

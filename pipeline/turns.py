@@ -12,8 +12,9 @@ from zlib import crc32
 
 import anyio
 
-STEP = 0.1
-"""Seconds that the second and third in rank wait; the fourth to seventh wait two of these, and so on."""
+STEP = 0.25
+"""Seconds that the second and third in rank wait; the fourth to seventh wait two of these, and so on. Time
+enough for the first to have admitted a job, and for everybody to have heard that, on a busy machine."""
 
 
 class Peers:
@@ -37,6 +38,11 @@ class Peers:
         """A worker has gone."""
         if worker != self._own:
             self._queues.pop(worker, None)
+
+    @property
+    def count(self) -> int:
+        """How many workers there are, this one among them."""
+        return len(self._queues)
 
     @property
     def alone(self) -> bool:
@@ -71,44 +77,54 @@ class Turns:
 
     def __init__(self, peers: Peers) -> None:
         self.peers = peers
-        self._at: dict[str, float] = {}
+        self._waiting: dict[str, tuple[float, int | None]] = {}
         self._order: list[tuple[float, str]] = []
         self._earlier = anyio.Event()
 
-    def mine(self, job: str, queue: str | None) -> bool:
-        """Tell whether this worker is to act at once; if not, note when it will be."""
-        rank = self.peers.rank(job, queue)
+    def mine(self, job: str, queue: str | None, priority: int | None) -> bool:
+        """Tell whether this worker is to act at once; if not, note when it will be.
+
+        The queue, and the job's priority, may not be known.
+        """
+        rank = 0 if self.peers.alone else self.peers.rank(job, queue)
         if rank == 0:
-            self._at.pop(job, None)
+            self.settle(job)
             return True
-        at = anyio.current_time() + STEP * (rank + 1).bit_length() - STEP
+        at = anyio.current_time() + STEP * ((rank + 1).bit_length() - 1)
         if not self._order or at < self._order[0][0]:
             self._earlier.set()
-        self._at[job] = at
+        self._waiting[job] = at, priority
         heapq.heappush(self._order, (at, job))
         return False
 
     def settle(self, job: str) -> None:
         """Somebody has acted."""
-        self._at.pop(job, None)
+        self._waiting.pop(job, None)
 
     def others(self, job: str) -> bool:
         """Tell whether somebody else is to begin with this job, for the moment."""
-        return job in self._at
+        return job in self._waiting
 
-    async def next(self) -> None:
-        """Return when the turn comes to this worker for a job that nobody has begun."""
+    async def next(self) -> int | None:
+        """Return when the turn comes to this worker for jobs that nobody has begun: their highest priority.
+
+        None when it isn't known.
+        """
         while True:
             self._earlier = anyio.Event()
             at = self._order[0][0] if self._order else float("inf")
             with anyio.move_on_at(at):
                 await self._earlier.wait()
                 continue
-            now, came = anyio.current_time(), False
-            while self._order and self._order[0][0] <= now:
-                due, job = heapq.heappop(self._order)
-                if self._at.get(job) == due:
-                    del self._at[job]
-                    came = True
+            came = self._come(anyio.current_time())
             if came:
-                return
+                return None if None in came else max(each for each in came if each is not None)
+
+    def _come(self, now: float) -> list[int | None]:
+        """Return the priorities of the jobs for which it is this worker's turn now."""
+        came: list[int | None] = []
+        while self._order and self._order[0][0] <= now:
+            at, job = heapq.heappop(self._order)
+            if self._waiting.get(job, (None,))[0] == at:
+                came.append(self._waiting.pop(job)[1])
+        return came

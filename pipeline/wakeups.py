@@ -79,8 +79,8 @@ class Wakeups:
 
     def _on_submitted(self, event: Event) -> None:
         queue = self._first_queue(event.fields)
-        if queue is not None and self._turns.mine(event.id, queue):
-            priority = priority_of(event.fields)
+        priority = priority_of(event.fields)
+        if queue is not None and self._turns.mine(event.id, queue, priority):
             self._wake(tasks=False, priority=priority, as_of=cluster_time(event.token))
 
     def _first_queue(self, job: Mapping[str, Any]) -> str | None:
@@ -108,7 +108,9 @@ class Wakeups:
         queue, priority = fields.get("queue"), fields.get("priority")
         if fields.get("delayed"):
             self._rescuer.arm_for_due(fields["run_at"] - event.at)
-        elif (queue is None or queue in self._queues) and self._turns.mine(job_of(event.id), queue):
+        elif queue is not None and queue not in self._queues:
+            return
+        elif self._turns.mine(job_of(event.id), queue, priority):
             self._wake(jobs=False, priority=priority, as_of=cluster_time(event.token))
 
     def _on_worker(self, event: Event) -> None:

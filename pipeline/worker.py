@@ -47,6 +47,9 @@ _log = logging.getLogger("millrace.worker")
 GIVE_UP = 10.0
 """Seconds after a hard stop for its last commits; the database is away if they take longer."""
 
+LANES = 3
+"""Transactions of outcomes in flight at once."""
+
 PEERS_AGE = 10.0
 """Seconds after which it is asked again who is alive, when somebody did not act in time."""
 
@@ -124,14 +127,15 @@ class Worker:
             StoreError: the database can't be used at all. While it is only away, the worker waits.
         """
         async with AsyncExitStack() as stack:
-            commits, rescues = self._store.commits(), self._store.commits()
-            stack.push_async_callback(commits.close)
-            stack.push_async_callback(rescues.close)
+            lanes = [self._store.commits() for _ in range(LANES)]
+            rescues = self._store.commits()
+            for commits in (*lanes, rescues):
+                stack.push_async_callback(commits.close)
             await stack.enter_async_context(self._processes)
             await until_available(self._store.install, "the start")
-            self._sessions = [commits.session_id, rescues.session_id]
+            self._sessions = [commits.session_id for commits in (*lanes, rescues)]
             await until_available(self._register, "the start")
-            committer = Committer(commits)
+            committer = Committer(*lanes)
             hand_off = HandOff(self.name, self._queues, self._clock, self._settings.lease, self._may_go_on)
             admitter = Admitter(committer, self._pipelines)
             self._intake = self._make_intake(admitter, hand_off)
@@ -214,8 +218,7 @@ class Worker:
         """Begin what others should have begun, and have not."""
         asked_at = float("-inf")
         while True:
-            await self._turns.next()
-            self._wake()
+            self._wake(priority=await self._turns.next())
             if anyio.current_time() - asked_at > PEERS_AGE:
                 asked_at = anyio.current_time()
                 with suppress(StoreUnavailable):

@@ -263,12 +263,17 @@ class Pulse:
 
     def __init__(self) -> None:
         self._heard = float("-inf")
-        self.lag = timedelta(0)
+        self._stream: Stream | None = None
+
+    @property
+    def lag(self) -> timedelta:
+        """How far behind the server the stream is, or was when it ended."""
+        return timedelta(0) if self._stream is None else self._stream.lag
 
     def beat(self, stream: Stream) -> None:
         """The stream has answered."""
         self._heard = time.monotonic()
-        self.lag = stream.lag
+        self._stream = stream
 
     def stop(self) -> None:
         """The stream has ended."""

@@ -41,6 +41,9 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 15 * 1024 * 1024
 """Below MongoDB's 16 MiB, for the fields that the commit adds."""
 
+_TASK_BYTES, _ERROR_BYTES = 2 * 1024, 16 * 1024
+"""Most that a change writes of the engine's own: a task, or an error with its trace."""
+
 _TRANSIENT = "TransientTransactionError"
 _UNKNOWN = "UnknownTransactionCommitResult"
 _TRIES = 20
@@ -58,13 +61,13 @@ class _Mismatch(Exception):
 
 
 def encoded_size(change: Change) -> int:
-    """Return the bytes that a change adds to its batch.
+    """Return the bytes that a change adds to its batch, about.
 
     Raises:
-        PermanentError: something that it writes can't be stored: too large, or not valid text.
+        PermanentError: something that a stage gave can't be stored: too large, or not valid text.
     """
-    updates = [{"update": list(write.update)} for write in (change.guard, *change.then)]
-    return sum(_size(document) for document in [*updates, *(document for _, document in change.creates)])
+    given = [document for collection, document in change.creates if collection != "tasks"]
+    return (_TASK_BYTES if change.creates else _ERROR_BYTES) + sum(map(_size, given))
 
 
 def _size(document: Mapping[str, Any]) -> int:

@@ -20,9 +20,12 @@ _GROWTH = 8
 """Times that BSON may be longer than JSON: an array's element has a type, its index as text, a length."""
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
 def canonical(body: Mapping[str, Any]) -> bytes:
     """Return the one JSON encoding of a body, of which the hash is taken."""
-    return json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(body).encode()
 
 
 class Outputs:

@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -33,6 +33,7 @@ CLAIM_SECONDS = 3.0
 """Longest that a claim may take; what it did is found out then, and the next one asks for other tasks."""
 
 _CANDIDATE = dict.fromkeys(("attempt", "max_attempts", "deaths", "job", "queue", "priority", "run_at"), 1)
+_OF_JOB = {"document": 1, "params": 1}
 _CLAIM_ORDER = [("priority", pymongo.DESCENDING), ("run_at", pymongo.ASCENDING)]
 _DUE = {"$expr": {"$lte": ["$run_at", "$$NOW"]}}
 _EXPIRED = {"$expr": {"$lte": ["$lease.until", "$$NOW"]}}
@@ -139,7 +140,6 @@ class Tasks:
                 session.advance_operation_time(done_at)
             taken = await self._tasks.find(query, session=session).to_list()
             tasks = await self._with_jobs(taken, session) if taken else []
-            tasks = [replace(task, as_of=session.operation_time) for task in tasks]
         self._contended = len(taken) < len(asked)
         self._unread.clear()
         crash_point("claim.taken", lambda: [task.id for task in tasks])
@@ -147,14 +147,20 @@ class Tasks:
 
     async def _with_jobs(self, tasks: list[Doc], session: AsyncClientSession) -> list[Task]:
         wanted = {"_id": {"$in": [task["job"] for task in tasks]}}
-        jobs = {job["_id"]: job async for job in self._jobs.find(wanted, session=session)}
+        jobs = {job["_id"]: job async for job in self._jobs.find(wanted, _OF_JOB, session=session)}
         ordered = sorted(tasks, key=lambda task: (-task["priority"], task["run_at"]))
         for task in ordered:
             if task["job"] not in jobs:
                 _log.error("a task has no job: run `millrace verify`", extra={"task": task["_id"]})
         bodies = await self._small_bodies(tasks, session)
         return [
-            task_of(task, jobs[task["job"]], bodies, self._unread[task["lease"]["claim_id"]].at)
+            task_of(
+                task,
+                jobs[task["job"]],
+                bodies,
+                self._unread[task["lease"]["claim_id"]].at,
+                session.operation_time,
+            )
             for task in ordered
             if task["job"] in jobs
         ]
@@ -262,7 +268,13 @@ def one_kind(candidates: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, A
 
 
 def task_of(
-    task: Mapping[str, Any], job: Mapping[str, Any], bodies: Mapping[str, Doc], asked_at: float
+    task: Mapping[str, Any],
+    job: Mapping[str, Any],
+    bodies: Mapping[str, Doc],
+    asked_at: float,
+    as_of: Any,
+    *,
+    fresh: bool = False,
 ) -> Task:
     """Return a claimed task as a value, from its document and its job's; `bodies` are outputs by id."""
     lease = task["lease"]
@@ -283,6 +295,8 @@ def task_of(
         params=job.get("params", {}),
         inputs=task["inputs"],
         input=Input(task["input"]["sha256"], bodies.get(task["input"]["output"])),
+        as_of=as_of,
+        fresh=fresh,
         alone=bool(task.get("deaths")) and task["attempt"] >= task["max_attempts"],
     )
 
