@@ -44,12 +44,8 @@ class _Entry:
 
     async def wait(self) -> None:
         """Return when it is done, and not before: a cancellation is kept for later."""
-        try:
-            await asyncio.shield(self.done)
-        except asyncio.CancelledError:
-            with anyio.CancelScope(shield=True):
-                await self.done
-            raise
+        with anyio.CancelScope(shield=True):
+            await self.done
 
 
 class Committer:

@@ -41,8 +41,8 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 15 * 1024 * 1024
 """Below MongoDB's 16 MiB, for the fields that the commit adds."""
 
-_TASK_BYTES, _ERROR_BYTES = 2 * 1024, 16 * 1024
-"""Most that a change writes of the engine's own: a task, or an error with its trace."""
+_TASK_BYTES = 2 * 1024
+"""Of a task, about."""
 
 _TRANSIENT = "TransientTransactionError"
 _UNKNOWN = "UnknownTransactionCommitResult"
@@ -67,7 +67,9 @@ def encoded_size(change: Change) -> int:
         PermanentError: something that a stage gave can't be stored: too large, or not valid text.
     """
     given = [document for collection, document in change.creates if collection != "tasks"]
-    return (_TASK_BYTES if change.creates else _ERROR_BYTES) + sum(map(_size, given))
+    if not change.creates:  # it may tell of an error
+        given = [{"update": write.update} for write in (change.guard, *change.then)]
+    return _TASK_BYTES + sum(map(_size, given))
 
 
 def _size(document: Mapping[str, Any]) -> int:

@@ -146,7 +146,7 @@ async def test_an_open_stream_that_stalls_until_the_oplog_has_rolled_over(tmp_pa
             first = await begin(store, tmp_path / "trace-first")
             await until(store, first.job)
             process.send_signal(signal.SIGSTOP)
-            answered = await begin(store, tmp_path / "trace-answered")  # likely to a question that it has asked
+            answered = await begin(store, tmp_path / "trace-answered")  # to a question it has asked
             await write_some(store)
             unheard = await begin(store, tmp_path / "trace-unheard")
             await roll_over(store, await position(store))
@@ -154,9 +154,7 @@ async def test_an_open_stream_that_stalls_until_the_oplog_has_rolled_over(tmp_pa
             for journey in (answered, unheard):
                 view = await until(store, journey.job)
                 await journey.check(view, dict.fromkeys(STAGES, 1))
-            gap = await closed_gap(store, "136")
-            # The server may have had no question to answer when the worker was paused: then both are found.
-            assert gap["found"] in (1, 2)
+            await closed_gap(store, "136")
         await sound(store)
 
 

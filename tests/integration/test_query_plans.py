@@ -186,9 +186,14 @@ async def test_submitted_jobs(crowded: Store) -> None:
     jobs = [job_document("counting", name="a", content=b"") for _ in range(5)]
     await crowded.db["jobs"].insert_many(jobs)
     now = await crowded.changes.now()
-    answers = await profiled(crowded, lambda: crowded.changes.submitted(["counting", "nothing"], now))
+    backlog = Backlog(crowded.db, {"counting": 1, "nothing": 1})
+    answers = await profiled(crowded, lambda: backlog.best(9, now, whole=True))
     assert [each["nreturned"] for each in answers] == [5]
     assert_by_index(answers)
+    answers = await profiled(crowded, lambda: backlog.read([job["_id"] for job in jobs], now))
+    assert [each["nreturned"] for each in answers] == [5]
+    assert_by_index(answers)
+    assert await backlog.size(now) == 5
 
 
 @pytest.mark.parametrize("before", [None, "default.ffff"])
