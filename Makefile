@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 MINUTES ?= 10
 
-.PHONY: demo test check chaos examples clean
+.PHONY: demo test check chaos bench bench-peers examples clean
 
 demo: .venv/demo-ready
 	$(BIN)/millrace demo $(ARGS)
@@ -23,11 +23,19 @@ check: .venv/dev-ready
 chaos: .venv/dev-ready
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(ARGS)
 
+# Ratios against what the same machine does bare, in the same run; ARGS=--short ends in about two minutes.
+bench: .venv/dev-ready
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# The same chain on other queues. Their servers: apt-get install --yes postgresql redis-server rabbitmq-server
+bench-peers: .venv-peers/ready
+	.venv-peers/bin/python -m benchmarks.peers $(ARGS)
+
 examples: .venv/dev-ready
 	$(BIN)/python -m examples.draw
 
 clean:
-	rm -rf .venv .millrace build dist
+	rm -rf .venv .venv-peers .millrace build dist
 
 .venv/pip-ready:
 	$(PYTHON) -m venv .venv
@@ -41,3 +49,9 @@ clean:
 .venv/dev-ready: .venv/pip-ready pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engines,embedded,motor,otlp]"
 	touch $@ .venv/demo-ready
+
+.venv-peers/ready: pyproject.toml benchmarks/peers/constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-peers/bin/python -m pip install --quiet --constraint benchmarks/peers/constraints.txt --group peers --editable ".[embedded]"
+	touch $@

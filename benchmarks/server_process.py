@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from subprocess import DEVNULL
@@ -46,7 +46,7 @@ async def serving(module: str, *words: str, store: Store, database: str) -> Asyn
         "MILLRACE_MONGODB_URI": uri.get_secret_value(),
         "MILLRACE_DATABASE": database,
     }
-    command: Sequence[str] = [sys.executable, "-m", module, *words, "--port", str(port)]
+    command = [sys.executable, "-m", module, *words, "--port", str(port)]
     process = await anyio.open_process(
         tethered(command), stdin=DEVNULL, stdout=DEVNULL, stderr=None, env=environment
     )

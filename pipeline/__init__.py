@@ -1,10 +1,12 @@
 """Millrace's engine: a pipeline of stages over documents, on MongoDB change streams.
 
 One direction
-    ``jobs.insert`` → change stream → `listener` → `admitter`: a job's first task. A task that is ready
-    → `listener` → `wakeups` → `claimer`: a lease → `executor`: an outcome → `transitions` → `committer`:
-    one transaction for many tasks with their end, output and successor. That is a change again.
-    Nothing flows back: a stage sees no database, a listener looks into no job, watching only reads.
+    ``jobs.insert`` → change stream → `listener` → `wakeups`: there may be work, and whose `turns` it is →
+    `claimer`: free slots → `intake`: submitted jobs are admitted and begun at once (`admitter`), ready
+    tasks are claimed → `runner`: an attempt by the `executor`, its outcome → `transitions` → `committer`:
+    one transaction for many tasks with their end, output and successor; `handoff`: the same worker goes
+    on with that, or it is a change again. Nothing flows back: a stage sees no database, a listener looks
+    into no job, watching only reads.
 
 Words
     document     the bytes that a user submits
@@ -20,6 +22,9 @@ Words
     output       what a stage wrote; a checkpoint is a part of it, saved inside an attempt
     progress     how far a stage is, as people see it
     wakeup       "look, there may be work"
+    backlog      the submitted jobs that nobody has admitted yet
+    hand-off     a stage's end creates the next stage's task; sticky: claimed already, by the same worker
+    turn         of many workers that hear of a job, one acts at once, the others only if it doesn't
     gap          a stretch of the change stream that can't be read any more; a reconciliation heals it
     worker       a process that claims; a slot is its unit of concurrency
     soft stop    stop claiming; a hard stop interrupts what runs

@@ -136,6 +136,8 @@ class Rescuer:
             rescued += await rescue(
                 self._commits, task, "stopped renewing its lease (killed, or cut off)", expired=True
             )
+        if rescued:
+            self._wake()
         wait = await self._store.tasks.next_lease_end()
         if wait is not None:
             stuck = bool(expired) and not rescued
