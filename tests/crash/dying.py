@@ -14,14 +14,17 @@ from typing import Any
 import anyio
 from anyio.abc import Process
 
+from pipeline.admitter import Admitter
 from pipeline.client import Client
+from pipeline.committer import Committer
 from pipeline.crashpoints import VARIABLE
 from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.store import Store
+from pipeline.store.backlog import Backlog
 from pipeline.tether import tethered
 from pipeline.views import JobView
 from tests.crash.chain import CHAIN, EVERY_PART, STAGES, TOTAL, Part, Trace
-from tests.records import violations
+from tests.records import committing, violations
 from tests.support import running, submit, until
 
 WORKER = "tests.crash.worker"
@@ -139,6 +142,21 @@ async def begin(store: Store, trace: Path) -> Trip:
     """Submit a job that leaves its trace there."""
     job = await submit(Client(store), "chain", str(trace).encode())
     return Trip(store, job.id, Trace(trace))
+
+
+async def ready_at(journey: Trip, stage: str) -> None:
+    """Bring a job to where this stage's task waits to be claimed: nobody who could has gone on with it."""
+    store, before = journey.store, STAGES[: STAGES.index(stage)]
+    if before:
+        async with running(store, CHAIN, WorkerSettings(processes=1), stages=before):
+            await until(store, journey.job, ("ready",), stage=stage)
+        return
+    jobs = await Backlog(store.db, {CHAIN.name: CHAIN.version}).best(1, None, whole=True)
+    async with committing(store) as commits, anyio.create_task_group() as group:
+        committer = Committer(commits)
+        group.start_soon(committer.run)
+        await Admitter(committer, {CHAIN.name: CHAIN}).admit(jobs, None)
+        committer.stop()
 
 
 async def sound(store: Store) -> None:

@@ -53,7 +53,8 @@ class Steps:
 
         @stage(name="count")
         async def count(text: Text, context: StageContext) -> Count:
-            raise AssertionError("a cancelled job goes on")
+            await anyio.sleep_forever()  # it may have begun before the job was cancelled
+            return Count(words=0)
 
         return pipeline_of(steps) if last else pipeline_of(steps, count)
 

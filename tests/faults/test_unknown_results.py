@@ -1,7 +1,7 @@
 """The write happened, and the caller saw an error: dropped answers, write concern errors, late answers."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -63,7 +63,10 @@ async def reached(drops: Drops) -> None:
 async def carried_out(direct: Store, store: Store, operation: str, drops: Drops) -> None:
     """Submit, work and stop while the answers to one kind of operation are dropped, and again after that."""
     counted = Counted()
-    async with running(store, counted.pipeline, SETTINGS):
+    async with AsyncExitStack() as workers:
+        # One worker goes on with its own jobs; only the second of two, one for each stage, has to claim.
+        for stages in (["read"], ["count"]) if operation.startswith("claim") else (None,):
+            await workers.enter_async_context(running(store, counted.pipeline, SETTINGS, stages=stages))
         jobs = [await counted.accepted(store, "0")]
         if operation in WHILE_RUNNING:
             await reached(drops)
