@@ -115,13 +115,12 @@ class Committer:
             entry.finish(StoreUnavailable())
 
     async def _lane(self, commits: Commits, least: int) -> None:
-        """Commit batch after batch as long as that many changes wait."""
+        """Commit batch after batch as long as that many changes wait; in the end, whatever there is."""
         while self._waiting or not self._stopped:
-            entries = self._next_batch() if len(self._waiting) >= least else []
+            enough = self._stopped or len(self._waiting) >= least
+            entries = self._next_batch() if enough else []
             if entries:
                 await self._finish(commits, entries)
-            elif self._stopped and least > 1:
-                return
             else:
                 await self._changed.wait()
 

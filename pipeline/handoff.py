@@ -14,6 +14,7 @@ from uuid import uuid4
 from pipeline import transitions
 from pipeline.model import Change, Hold, Input, Lease, Succeeded, Task, queue_name
 from pipeline.stage import Pipeline
+from pipeline.store.changes import OperationTime
 from pipeline.store.clock import ServerClock
 
 Begin = Callable[[Any], Task]
@@ -40,8 +41,9 @@ class HandOff:
         self._claim_id = uuid4().hex
         """Of all tasks that this worker creates as claimed: with the fence it tells holders apart."""
 
-    def hold(self) -> Hold | None:
-        """Claim what is about to be created; None when the server's time isn't known."""
+    def hold(self, as_of: OperationTime | None) -> Hold | None:
+        """Claim what is about to be created, after this operation time; None when nobody knows the time."""
+        self._clock.check(as_of)
         now = self._clock.now()
         return None if now is None else Hold(self._worker, self._claim_id, now, now + self._lease_for)
 
@@ -51,7 +53,7 @@ class HandOff:
         hold: Hold | None = None
         if following is not None and not task.alone and self._may_go_on(task.priority):
             queue = queue_name(pipeline.name, pipeline.version, following.name)
-            hold = self.hold() if queue in self._queues else None
+            hold = self.hold(task.as_of) if queue in self._queues else None
         change = transitions.complete(task, result, pipeline, hold)
         if hold is None:
             return change, None

@@ -66,7 +66,7 @@ class Intake:
         backlog: Backlog,
         admitter: Admitter,
         turns: Turns,
-        hold: Callable[[], Hold | None],
+        hold: Callable[[OperationTime | None], Hold | None],
         queues: Sequence[str],
         first_queues: Mapping[str, str],
         worker: str,
@@ -96,7 +96,8 @@ class Intake:
         """Note that there may be work, of this priority at most, as of an operation time."""
         hints = self._hints
         hints.tasks, hints.jobs = hints.tasks or tasks, hints.jobs or jobs
-        hints.priority = max(hints.priority or -HIGHEST, HIGHEST if priority is None else priority)
+        priority = HIGHEST if priority is None else priority
+        hints.priority = priority if hints.priority is None else max(hints.priority, priority)
         if as_of is not None:
             self._as_of = as_of if self._as_of is None else max(self._as_of, as_of)
 
@@ -199,4 +200,4 @@ class Intake:
     async def _admit(self, jobs: Sequence[Mapping[str, Any]]) -> list[Task]:
         if "document" not in jobs[0]:
             jobs = await self._backlog.read([job["_id"] for job in jobs], self._as_of)
-        return await self._admitter.admit(jobs, self._hold())
+        return await self._admitter.admit(jobs, self._hold(self._as_of))
