@@ -72,7 +72,8 @@ class Rescuer:
             self._arm(self._rescue_expired, self._lease)
 
     async def run(self) -> None:
-        """Rescue until cancelled."""
+        """Rescue until cancelled. Begins by looking for everything."""
+        self.arm_all()
         while True:
             self._armed = anyio.Event()
             with anyio.move_on_at(min(self._looks.values(), default=float("inf"))) as waiting:

@@ -96,7 +96,9 @@ class Model:
         return [each for each in self.tasks.values() if each.job.id == job]
 
     def made(self, change: Change) -> bool:
-        """Tell whether a change can be seen to be durable: what it guarded or created bears its stamp."""
+        """Tell whether a change can be seen to be durable: what it created bears its stamp, or, when it
+        created nothing, what it guarded; until another change writes that.
+        """
         written = {str(change.guard.filter["_id"])} | {str(each["_id"]) for _, each in change.creates}
         stamps = {key: job.stamp for key, job in self.jobs.items()}
         stamps |= {key: task.stamp for key, task in self.tasks.items()}
@@ -112,18 +114,18 @@ class Model:
         found = self.jobs[job]
         if found.state != "submitted":
             return LeaseLost
-        found.state, found.stamp = "running", change
+        found.state, found.stamp = "running", f"batch of {change}"
         self._new_task(found, STAGES[0], 1, found.run_at, change)
         return None
 
     def complete(self, task: Task, body: Any, change: str) -> Verdict:
         now = self.tasks[task.id]
         now.leave("succeeded")
-        now.stamp = change
+        now.stamp = f"batch of {change}"
         self.saved[now.id] = body, change
         position = STAGES.index(now.stage) + 1
         if position == len(STAGES):
-            now.job.state, now.job.stamp = "succeeded", change
+            now.job.state, now.job.stamp = "succeeded", now.stamp
         else:
             self._new_task(now.job, STAGES[position], now.revision, None, change)
         return None
@@ -147,7 +149,7 @@ class Model:
         if saved in self.saved:
             return StateConflict
         self.saved[saved] = value, change
-        now.until, now.stamp = self.now + HOLDS, change
+        now.until, now.stamp = self.now + HOLDS, f"batch of {change}"
         return None
 
     def renew(self, tasks: Sequence[Task]) -> set[str]:
