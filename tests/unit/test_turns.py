@@ -68,7 +68,7 @@ def test_workers_come_and_go_and_this_one_is_always_there() -> None:
     assert own.count == 3
     job = next(job for job in JOBS if own.rank(job, None) == 2)
     assert own.rank(job, QUEUE) == 1
-    own.replace([{"_id": "own", "queues": []}])  # it knows better what it claims
+    own.replace([{"_id": "own", "queues": []}])
     assert own.alone
     other = Peers("other", [QUEUE])
     other.join("own", [QUEUE])
