@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import anyio
-
 from pipeline.admitter import Admitter
 from pipeline.model import PRIORITY_RANGE, Hold, Task
 from pipeline.store.backlog import Backlog, priority_of
@@ -145,27 +143,20 @@ class Intake:
         return haul
 
     async def _candidates(self, hints: _Hints, limit: int) -> tuple[list[_Candidate], list[_Candidate]]:
-        ready: list[_Candidate] = []
-        jobs: list[_Candidate] = []
-
-        async def find_ready() -> None:
-            for each in await self._tasks.ready(self._queues, limit):
-                ready.append(_Candidate(each, each["job"], each["queue"], int(each["priority"]), True))
-
-        async def find_jobs() -> None:
+        ready: list[Mapping[str, Any]] = []
+        jobs: list[Mapping[str, Any]] = []
+        if hints.tasks:
+            ready += await self._tasks.ready(self._queues, limit)
+        if hints.jobs:
             whole, refused = self._turns.peers.alone, self._admitter.refused
-            for each in await self._backlog.best(limit, self._as_of, whole=whole, without=refused):
-                queue = self._first_queues[each["pipeline"]]
-                jobs.append(_Candidate(each, each["_id"], queue, priority_of(each), False))
-
-        finds = [find for find, wanted in ((find_ready, hints.tasks), (find_jobs, hints.jobs)) if wanted]
-        if len(finds) == 1:
-            await finds[0]()
-        else:
-            async with anyio.create_task_group() as group:
-                for find in finds:
-                    group.start_soon(find)
-        return ready, jobs
+            jobs += await self._backlog.best(limit, self._as_of, whole=whole, without=refused)
+        return (
+            [_Candidate(each, each["job"], each["queue"], int(each["priority"]), True) for each in ready],
+            [
+                _Candidate(each, each["_id"], self._first_queues[each["pipeline"]], priority_of(each), False)
+                for each in jobs
+            ],
+        )
 
     def _choose(self, candidates: Sequence[_Candidate], free: int) -> list[_Candidate]:
         """Return the best, those that others are about to begin left out."""

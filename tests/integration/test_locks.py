@@ -37,7 +37,7 @@ async def test_other_tasks_are_rescued_beside_a_locked_one(store: Store) -> None
     first, second = await claimed(store, 2, lease_for=AT_ONCE)
     async with committing(store) as commits, locked(store, first.id):
         rescuer = Rescuer(store, commits, timedelta(minutes=1), lambda: None)
-        await rescuer._look()
+        await rescuer._rescue_expired()
         assert (await stored(store, first.id))["state"] == "running"
         assert (await stored(store, second.id))["state"] == "ready"
         assert not rescuer._away

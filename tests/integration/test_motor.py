@@ -82,6 +82,6 @@ async def test_a_job_is_watched_with_motor_until_it_has_ended(database: Any, sto
     states = {name: [state for each, state in seen if each == name and state] for name, _ in seen}
     assert states == {
         "": ["submitted", "running", "succeeded"],
-        ":read:1": ["ready", "running", "succeeded"],
-        ":count:1": ["ready", "running", "succeeded"],
+        ":read:1": ["running", "succeeded"],
+        ":count:1": ["running", "succeeded"],
     }

@@ -49,10 +49,9 @@ async def test_a_stage_and_those_after_it_run_anew_on_what_those_before_it_wrote
         job = await submit(client, "test")
         await until(store, job.id)
         again = await client.retry(job.id, "two")
-        assert (again.state, [each.state for each in again.stages]) == (
-            "running",
-            ["succeeded", "ready", "waiting"],
-        )
+        assert again.state == "running"
+        assert [each.state for each in again.stages][::2] == ["succeeded", "waiting"]
+        assert again.stages[1].state in ("ready", "running")  # a worker may have been faster
         view = await until(store, job.id)
     assert view.state == "succeeded"
     assert trip.ran == ["one", "two", "three", "two", "three"]
