@@ -1,6 +1,6 @@
 """Sticky hand-off: the worker that has ended a stage goes on with the next one, already claimed.
 
-One write instead of three, and no wait for an event. Only where a claim would have chosen that task as
+No claim and no wait for an event. Only where a claim would have chosen that task as
 well: a job under way goes before others of its priority, but not before one of a higher priority.
 """
 

@@ -125,8 +125,10 @@ class Intake:
             limit = free
         ready, jobs = await self._candidates(hints, limit)
         kind = ready[: len(one_kind([each.document for each in ready]))]
-        alone = bool(kind) and runs_alone(kind[0].document)
-        chosen = kind if alone else self._choose([*kind, *jobs], free)
+        chosen = self._choose([*kind, *jobs], free)
+        if kind and runs_alone(kind[0].document):
+            better = [each for each in jobs if each.priority > kind[0].priority]
+            chosen = self._choose(better, free) or kind
         self._note_what_is_left(ready, jobs, chosen, limit)
         if not chosen:
             return Haul()

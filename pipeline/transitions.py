@@ -76,7 +76,7 @@ def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None, hold: Hol
 def complete(task: Task, result: Succeeded, pipeline: Pipeline, hold: Hold | None = None) -> Change:
     """`running` → `succeeded`, the output, and the next stage's task or the job's end.
 
-    With `hold` the next task is created as claimed: one write instead of three.
+    With `hold` the next task is created as claimed.
     """
     output = result.output
     record = {

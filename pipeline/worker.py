@@ -311,6 +311,7 @@ class Worker:
             alive_for=self._settings.lease,
         )
         self._clock.sample(seen_at, sent)
+        self._turns.peers.replace(await self._store.workers.alive())
         await self._store.pipelines.register(self._pipelines.values())
 
     async def _leave(self) -> None:
