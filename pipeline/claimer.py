@@ -30,6 +30,11 @@ class Claimer:
         self._changed.set()
 
     @property
+    def has_free(self) -> bool:
+        """True while a slot is free for whatever waits."""
+        return self._free > 0
+
+    @property
     def stopped(self) -> bool:
         """True from the soft stop on."""
         return self._stopped

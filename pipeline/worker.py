@@ -212,7 +212,9 @@ class Worker:
         self._claimer.wake()
 
     def _may_go_on(self, priority: int) -> bool:
-        return not self._claimer.stopped and self._intake.may_go_on(priority)
+        if self._claimer.stopped:
+            return False
+        return self._claimer.has_free or self._intake.may_go_on(priority)
 
     async def _take_turns(self) -> None:
         """Begin what others should have begun, and have not."""

@@ -79,7 +79,9 @@ async def test_a_job_is_watched_with_motor_until_it_has_ended(database: Any, sto
                 seen.append((change["documentKey"]["_id"].removeprefix(job["_id"]), fields.get("state")))
                 if seen[-1][0] == "" and seen[-1][1] in FINAL:
                     break
-    states = {name: [state for each, state in seen if each == name and state] for name, _ in seen}
+    # A task that is created as claimed, as most are, is never ready.
+    told = [(name, state) for name, state in seen if state and state != "ready"]
+    states = {name: [state for each, state in told if each == name] for name, _ in told}
     assert states == {
         "": ["submitted", "running", "succeeded"],
         ":read:1": ["running", "succeeded"],
