@@ -104,7 +104,9 @@ class Leases:
         try:
             yield holding
         finally:
-            del self._held[task.id]
+            # A lost attempt may still be ending while the task is held again here, under a later claim.
+            if self._held.get(task.id) is holding:
+                del self._held[task.id]
 
     def doubt(self, task: str) -> None:
         """Somebody has ended this task: if it runs here, renew it now, which ends the attempt if that is so.

@@ -1,6 +1,7 @@
 """Who loses a lease, and who does not."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -32,6 +33,17 @@ async def test_an_answer_of_an_earlier_claim_takes_nothing_from_a_later_one(stor
             with anyio.fail_after(30):
                 await answered.wait()
     assert not later.lost
+
+
+async def test_a_lost_attempt_that_ends_late_leaves_the_later_claim_of_its_task_held(store: Store) -> None:
+    [task] = await claimed(store)
+    leases = Leases(store.tasks, LEASE)
+    with ExitStack() as earlier, ExitStack() as later:
+        earlier.enter_context(leases.hold(task, anyio.CancelScope()))
+        holding = later.enter_context(leases.hold(task, anyio.CancelScope()))
+        earlier.close()
+        leases.interrupt_all()
+        assert holding.interrupted
 
 
 async def test_a_lease_that_another_claim_has_taken_is_lost(store: Store) -> None:
