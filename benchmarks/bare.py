@@ -41,7 +41,13 @@ class BareChain:
 
     async def _admit(self, ids: list[str], session: AsyncClientSession) -> None:
         now = datetime.now(UTC)
-        started = {"state": "running", "started_at": now, "pipeline_version": 1, "stages": STAGES}
+        started = {
+            "state": "running",
+            "started_at": now,
+            "pipeline_version": 1,
+            "stages": STAGES,
+            "commit": "0" * 24,
+        }
         await self._db["jobs"].update_many(
             {"_id": {"$in": ids}, "state": "submitted"}, {"$set": started}, session=session
         )
@@ -63,7 +69,7 @@ class BareChain:
         else:
             await self._db["jobs"].update_many(
                 {"_id": {"$in": ids}, "state": "running"},
-                {"$set": {"state": "succeeded", "finished_at": now}},
+                {"$set": {"state": "succeeded", "finished_at": now, "commit": "0" * 24}},
                 session=session,
             )
 

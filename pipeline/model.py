@@ -47,6 +47,16 @@ def task_id(job: str, stage: str, revision: int) -> str:
     return f"{job}:{stage}:{revision}"
 
 
+def ids_of_job(job: str) -> dict[str, str]:
+    """Return the range of the ids of everything that belongs to a job: they begin with its own."""
+    return {"$gt": f"{job}:", "$lt": f"{job};"}  # ";" follows ":"
+
+
+def ids_of_tenant(tenant: str) -> dict[str, str]:
+    """Return the range of the ids of a tenant's jobs."""
+    return {"$gt": f"{tenant}.", "$lt": f"{tenant}/"}  # "/" follows "."
+
+
 def job_of(task: str) -> str:
     """Return the job's id in a task's."""
     return task.split(":", 1)[0]
@@ -228,16 +238,17 @@ class Lost:
 Outcome = Succeeded | Failed | Snoozed | Interrupted | Lost
 
 
+Update = Mapping[str, Any] | list[Mapping[str, Any]]
+"""Operators with `$set` among them, or an aggregation pipeline, in which values stand in `$literal`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An update of one document which must match, or the whole change fails.
-
-    `update` is an aggregation pipeline, for `$$NOW`; values from outside stand in `$literal`.
-    """
+    """An update of one document which must match, or the whole change fails."""
 
     collection: str
     filter: Mapping[str, Any]
-    update: list[Mapping[str, Any]]
+    update: Update
 
 
 @dataclass(frozen=True, slots=True)

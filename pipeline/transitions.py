@@ -1,8 +1,10 @@
 """The only place where a state changes: pure functions that return the `Change` to commit.
 
 Each takes what it needs and nothing else, so that an illegal change cannot be spelled. Times are the
-server's (`$$NOW`), as workers' clocks may be wrong; whatever comes from outside is a `$literal`, as
-update pipelines read strings that begin with a dollar sign as field paths.
+server's, as workers' clocks may be wrong. What happens to every job is an update by operators
+(`$currentDate`), which costs the server half of an update pipeline. Where a value depends on others, it is
+a pipeline (`$$NOW`); there whatever comes from outside is a `$literal`, as pipelines read strings that
+begin with a dollar sign as field paths.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ from pipeline.model import (
     Submitted,
     Succeeded,
     Task,
+    Update,
     Write,
     queue_name,
     stage_of,
@@ -60,15 +63,13 @@ def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None, hold: Hol
     job = replace(job, traceparent=traceparent)
     started = {
         "state": "running",
-        "started_at": "$$NOW",
         "pipeline_version": pipeline.version,
         "stages": [stage.name for stage in pipeline.stages],
-        "traceparent": literal(traceparent),
-        **_time_limit(pipeline),
+        "traceparent": traceparent,
     }
     first = _new_task(job, pipeline, pipeline.stages[0], 1, _Given(job.document_sha256), hold)
     return Change(
-        guard=Write("jobs", {"_id": job.id, "state": "submitted"}, [{"$set": started}]),
+        guard=Write("jobs", {"_id": job.id, "state": "submitted"}, _started(started, pipeline)),
         creates=(("tasks", first),),
     )
 
@@ -93,15 +94,14 @@ def complete(task: Task, result: Succeeded, pipeline: Pipeline, hold: Hold | Non
         "size": output.size,
         **({"body": output.body} if output.file_id is None else {"file_id": output.file_id}),
     }
-    ended = _ended("succeeded")
+    ended = {**_released(), "state": "succeeded"}
     if result.progress is not None:
-        ended["progress"] = literal(asdict(result.progress))
-    guard = Write("tasks", held(task.id, task.lease), [{"$set": ended}])
+        ended["progress"] = asdict(result.progress)
+    guard = Write("tasks", held(task.id, task.lease), _at_once(ended, "finished_at"))
     following = pipeline.after(task.stage)
     if following is None:
-        return Change(
-            guard=guard, then=(_end_job(task, _finished("succeeded")),), creates=(("outputs", record),)
-        )
+        end = Write("jobs", {"_id": task.job, "state": "running"}, _JOB_SUCCEEDED)
+        return Change(guard=guard, then=(end,), creates=(("outputs", record),))
     inputs = {**task.inputs, task.stage: task.revision}
     if following.input is Document:
         given = _Given(task.document.sha256, None, inputs)
@@ -119,9 +119,7 @@ def fail(task: Task, failure: Failure) -> Change:
 def retry(task: Task, failure: Failure, delay: timedelta) -> Change:
     """`running` → `ready` in `delay`; the attempt stays charged."""
     update = {
-        **_released(),
-        "run_at": after(delay),
-        "delayed": True,
+        **_delayed(delay),
         "errors": _with_error(failure, _by(task.attempt, task.lease.worker)),
     }
     return Change(guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]))
@@ -137,10 +135,8 @@ def snooze(task: Task, delay: timedelta, why: str) -> Change:
     """`running` → `ready` in `delay`, as if the attempt had not been; the reason is kept."""
     times = {"$add": [{"$ifNull": ["$snoozed.times", 0]}, 1]}
     update = {
-        **_released(),
+        **_delayed(delay),
         **_UNCHARGED,
-        "run_at": after(delay),
-        "delayed": True,
         "snoozed": {"times": times, "why": literal(why), "at": "$$NOW"},
     }
     return Change(guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]))
@@ -307,35 +303,50 @@ def _begun(run_at: datetime | None, hold: Hold | None) -> Json:
             "attempt": 1,
             "lease": {"claim_id": hold.claim_id, "fence": 1, "worker": hold.worker, "until": hold.until},
         }
-    return {} if run_at is None else {"delayed": True, "run_at": run_at}
+    return {} if run_at is None else {"run_at": run_at, "lease": {**_NOBODY, "until": run_at}}
 
+
+_NOBODY: Json = {"claim_id": None, "fence": 0, "worker": None, "until": None}
 
 _FRESH: Json = {
     "state": "ready",
     "run_at": None,
     "attempt": 0,
     "deaths": 0,
-    "lease": {"claim_id": None, "fence": 0, "worker": None, "until": None},
+    "lease": _NOBODY,
     "progress": None,
     "errors": [],
 }
 """What every new task begins with; it runs as soon as the server has it."""
 
+_JOB_SUCCEEDED: Json = {"$set": {"state": "succeeded"}, "$currentDate": {"finished_at": True}}
+
 _UNCHARGED: Json = {"attempt": {"$subtract": ["$attempt", 1]}}
 
 
-def _time_limit(pipeline: Pipeline) -> dict[str, Any]:
-    """Give a job its pipeline's time limit, unless it came with an earlier deadline of its own."""
+def _started(fields: Json, pipeline: Pipeline) -> Update:
+    """Begin a job, with its pipeline's time limit unless it came with an earlier deadline of its own."""
     if pipeline.timeout is None:
-        return {}
+        return _at_once(fields, "started_at")
     milliseconds = int(pipeline.timeout / timedelta(milliseconds=1))
     limit = {"$add": ["$$NOW", milliseconds]}
     # $min ignores a deadline that is missing.
-    return {"time_limit": milliseconds, "deadline": {"$min": ["$deadline", limit]}}
+    limited = {"started_at": "$$NOW", "time_limit": milliseconds, "deadline": {"$min": ["$deadline", limit]}}
+    return [{"$set": {**{name: literal(value) for name, value in fields.items()}, **limited}}]
+
+
+def _at_once(fields: Json, *dates: str) -> Json:
+    """Set fields, and these to the server's time."""
+    return {"$set": fields, "$currentDate": dict.fromkeys(dates, True)}
 
 
 def _released() -> dict[str, Any]:
     return {"state": "ready", "lease.claim_id": None, "lease.worker": None, "lease.until": None}
+
+
+def _delayed(delay: timedelta) -> dict[str, Any]:
+    """Release a task for later: until it is due, nobody has its lease."""
+    return {**_released(), "run_at": after(delay), "lease.until": after(delay)}
 
 
 def _ended(state: str) -> dict[str, Any]:
@@ -349,10 +360,6 @@ def _finished(state: str) -> dict[str, Any]:
 def _failed_job(failure: Failure, stage: str | None) -> dict[str, Any]:
     error = {"type": failure.type, "message": failure.message, "part": failure.part, "stage": stage}
     return {**_finished("failed"), "error": literal(error)}
-
-
-def _end_job(task: Task, update: dict[str, Any]) -> Write:
-    return Write("jobs", {"_id": task.job, "state": "running"}, [{"$set": update}])
 
 
 def _fail(match: Json, job: str, failure: Failure, attempt: int, worker: str) -> Change:

@@ -106,8 +106,9 @@ class Wakeups:
         self._rescuer.arm_for_lease()
         # An update carries only what changed, and neither queue nor priority ever do.
         queue, priority = fields.get("queue"), fields.get("priority")
-        if fields.get("delayed"):
-            self._rescuer.arm_for_due(fields["run_at"] - event.at)
+        due_at = (fields.get("lease") or {}).get("until")
+        if due_at is not None:
+            self._rescuer.arm_for_due(due_at - event.at)
         elif queue is not None and queue not in self._queues:
             return
         elif self._turns.mine(job_of(event.id), queue, priority):

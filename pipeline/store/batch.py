@@ -12,7 +12,7 @@ from typing import Any
 import bson
 from pymongo import UpdateMany, UpdateOne
 
-from pipeline.model import Change, Write
+from pipeline.model import Change, Update, Write
 
 
 def alike(writes: Iterable[Write]) -> list[list[Write]]:
@@ -35,6 +35,13 @@ def matching(writes: Sequence[Write]) -> dict[str, Any]:
     return {**writes[0].filter, "_id": {"$in": [write.filter["_id"] for write in writes]}}
 
 
+def stamped(update: Update, stamp: str) -> Update:
+    """Return an update that leaves a stamp as well."""
+    if isinstance(update, list):
+        return [*update, {"$set": {"commit": stamp}}]
+    return {**update, "$set": {**update["$set"], "commit": stamp}}
+
+
 class Updates:
     """Updates of one collection, each of a document that must match."""
 
@@ -46,8 +53,7 @@ class Updates:
     def add(self, writes: Sequence[Write], stamp: str) -> None:
         """Add updates that are alike, as one statement."""
         operation = UpdateOne if len(writes) == 1 else UpdateMany
-        update = [*writes[0].update, {"$set": {"commit": stamp}}]
-        self.operations.append(operation(matching(writes), update))
+        self.operations.append(operation(matching(writes), stamped(writes[0].update, stamp)))
         self.count += len(writes)
 
 

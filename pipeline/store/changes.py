@@ -64,7 +64,7 @@ _SHOWN_FIELDS = (
     "metadata",
     *(f"document.{name}" for name in ("name", "type", "size", "sha256")),
 )
-_TASK_FIELDS = ("queue", "stage", "state", "delayed", "attempt", "max_attempts", "progress")
+_TASK_FIELDS = ("queue", "stage", "state", "lease.until", "attempt", "max_attempts", "progress")
 
 _PROJECTION: Doc = {
     "operationType": 1,

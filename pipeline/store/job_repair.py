@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import transitions
-from pipeline.model import Change, task_id
+from pipeline.model import Change, ids_of_job, task_id
 from pipeline.store.driver import Doc
 from pipeline.store.scan import Snapshot
 
@@ -67,7 +67,7 @@ async def read_case(database: Snapshot, job: str) -> Case | None:
     found = [row async for row in database.rows("jobs", [{"$match": {"_id": job}}, _SLIM])]
     if not found:
         return None
-    of_job: list[Doc] = [{"$match": {"job": job}}]
+    of_job: list[Doc] = [{"$match": {"_id": ids_of_job(job)}}]
     tasks = [row async for row in database.rows("tasks", of_job)]
     hashes = [*of_job, {"$project": {"sha256": 1}}]
     outputs = {row["_id"]: row["sha256"] async for row in database.rows("outputs", hashes)}

@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 from pipeline import transitions
 from pipeline.crashpoints import crash_point
 from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, SubmissionError
-from pipeline.model import FINAL_STATES
+from pipeline.model import FINAL_STATES, ids_of_tenant
 from pipeline.store.commits import create_task
 from pipeline.store.driver import UNSTORABLE, Client, Doc, translated, until_first
 
@@ -91,11 +91,10 @@ class Jobs:
     @translated
     async def newest(self, tenant: str, *, limit: int, before: str | None, state: str | None) -> list[Doc]:
         """Return a tenant's jobs, newest first, those older than the id `before` only."""
-        query: Doc = {"tenant": tenant}
-        if before is not None:
-            query["_id"] = {"$lt": before}
+        own = ids_of_tenant(tenant)
+        query: Doc = {"_id": own if before is None else {**own, "$lt": min(before, own["$lt"])}}
         if state is not None:
-            query["state"] = state
+            query |= {"tenant": tenant, "state": state}
         newest = self._jobs.find(query, {"document.inline": 0}).sort("_id", -1).limit(limit)
         return await newest.to_list()
 

@@ -15,7 +15,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline.errors import LeaseLost, StateConflict
-from pipeline.model import job_of
+from pipeline.model import ids_of_job, job_of
 from pipeline.store.audit import Audit, Finding
 from pipeline.store.commits import Commits
 from pipeline.store.documents import Documents
@@ -115,7 +115,7 @@ class Repairs:
         done: Counter[str] = Counter()
         if await self._db["jobs"].find_one({"_id": job}, {"_id": 1}, session=session):
             return done
-        own = {"_id": {"$gte": f"{job}:", "$lt": f"{job};"}}  # ids begin with the job's; ";" follows ":"
+        own = {"_id": ids_of_job(job)}
         for collection in ("tasks", "outputs", "checkpoints"):
             result = await self._db[collection].delete_many(own, session=session)
             done[f"removed {collection} of jobs that are gone"] += result.deleted_count

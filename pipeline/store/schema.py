@@ -16,6 +16,7 @@ INLINE_LIMIT = 256 * 1024
 """Bytes of the largest document that a job may carry itself."""
 
 _NAMESPACE_EXISTS = 48
+_INDEX_NOT_FOUND = 27
 
 
 def _whole(pattern: str) -> str:
@@ -86,6 +87,13 @@ _JOB_RULES = {
     ]
 }
 
+_OF_THE_ENGINE = {
+    "state": {"$in": ["running", "succeeded", "failed", "cancelled"]},
+    "commit": {"$type": "string"},
+}
+"""A job that the engine has written to: it was looked at when it was submitted, which costs the server as
+much as three index entries, and need not be at each change of its state."""
+
 _TASK = {
     "bsonType": "object",
     "required": ["_id", "job", "tenant", "stage", "queue", "revision", "state", "run_at", "attempt", "lease"],
@@ -106,7 +114,7 @@ _OUTPUT = {
 }
 
 VALIDATORS: dict[str, Doc] = {
-    "jobs": {"$jsonSchema": _JOB, "$expr": _JOB_RULES},
+    "jobs": {"$or": [_OF_THE_ENGINE, {"$jsonSchema": _JOB, "$expr": _JOB_RULES}]},
     "tasks": {"$jsonSchema": _TASK},
     "outputs": {"$jsonSchema": _OUTPUT},
     "checkpoints": {},
@@ -128,7 +136,6 @@ INDEXES: dict[str, list[IndexModel]] = {
             unique=True,
             partialFilterExpression={"idempotency_key": {"$exists": True}},
         ),
-        IndexModel([("tenant", ASCENDING), ("_id", DESCENDING)], name="newest"),
         IndexModel([("tenant", ASCENDING), ("state", ASCENDING), ("_id", DESCENDING)], name="state"),
         IndexModel(
             [
@@ -157,19 +164,16 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="claim",
             partialFilterExpression={"state": "ready"},
         ),
+        # Lease ends of running tasks, due times of delayed ones: what a timer is armed for.
         IndexModel(
-            [("run_at", ASCENDING)], name="due", partialFilterExpression={"state": "ready", "delayed": True}
-        ),
-        IndexModel(
-            [("lease.until", ASCENDING), ("lease.worker", ASCENDING)],
-            name="rescue",
-            partialFilterExpression={"state": "running"},
+            [("state", ASCENDING), ("lease.until", ASCENDING), ("lease.worker", ASCENDING)],
+            name="alarm",
+            partialFilterExpression={"lease.until": {"$type": "date"}},
         ),
         IndexModel([("job", ASCENDING)], name="job"),
     ],
     "checkpoints": [IndexModel([("task", ASCENDING)], name="task")],
     "outputs": [
-        IndexModel([("job", ASCENDING)], name="job"),
         IndexModel(
             [("file_id", ASCENDING)],
             name="file",
@@ -181,6 +185,9 @@ INDEXES: dict[str, list[IndexModel]] = {
     "documents.files": [IndexModel([("filename", ASCENDING), ("uploadDate", ASCENDING)])],
     "documents.chunks": [IndexModel([("files_id", ASCENDING), ("n", ASCENDING)], unique=True)],
 }
+
+RETIRED: dict[str, tuple[str, ...]] = {"jobs": ("newest", "submitted"), "tasks": ("due", "rescue")}
+"""Indexes of earlier releases. Each that is left costs every update of an indexed field."""
 
 
 @translated
@@ -221,4 +228,16 @@ async def _index(db: AsyncDatabase[Doc], name: str) -> list[str]:
     missing = [model for model in wanted if model.document["name"] not in present]
     if missing:
         await db[name].create_indexes(missing)
-    return [f"created index {name}.{model.document['name']}" for model in missing]
+    retired = [each for each in RETIRED.get(name, ()) if each in present]
+    for each in retired:
+        await _drop_index(db, name, each)
+    created = [f"created index {name}.{model.document['name']}" for model in missing]
+    return created + [f"dropped index {name}.{each}" for each in retired]
+
+
+async def _drop_index(db: AsyncDatabase[Doc], collection: str, index: str) -> None:
+    try:
+        await db[collection].drop_index(index)
+    except OperationFailure as error:
+        if error.code != _INDEX_NOT_FOUND:  # another process was faster
+            raise

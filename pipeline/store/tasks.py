@@ -207,28 +207,25 @@ class Tasks:
     @translated
     async def expired(self, limit: int) -> list[Doc]:
         """Return running tasks whose lease has run out by the server's clock, oldest first."""
-        expired = self._tasks.find({"state": "running", **_EXPIRED}).sort("lease.until", 1).limit(limit)
+        query = {**_alarms("running"), **_EXPIRED}
+        expired = self._tasks.find(query).sort("lease.until", 1).limit(limit)
         return await expired.to_list()
 
     @translated
     async def of_worker(self, worker: str) -> list[Doc]:
         """Return the running tasks that this worker holds."""
-        # The bound on `lease.until` lets the index answer; every running task has a lease.
-        query = {"state": "running", "lease.until": {"$ne": None}, "lease.worker": worker}
-        return await self._tasks.find(query).to_list()
+        return await self._tasks.find({**_alarms("running"), "lease.worker": worker}).to_list()
 
     @translated
     async def next_due(self) -> timedelta | None:
         """Return in how long the next delayed task is due; None when there is none. Never negative."""
-        later = {"state": "ready", "delayed": True, "$expr": {"$gt": ["$run_at", "$$NOW"]}}
-        return await until_first(self._tasks, later, "run_at")
+        later = {**_alarms("ready"), "$expr": {"$gt": ["$lease.until", "$$NOW"]}}
+        return await until_first(self._tasks, later, "lease.until")
 
     @translated
     async def next_lease_end(self) -> timedelta | None:
         """Return in how long the next lease ends; None when nothing runs. Never negative."""
-        return await until_first(
-            self._tasks, {"state": "running", "lease.until": {"$ne": None}}, "lease.until"
-        )
+        return await until_first(self._tasks, _alarms("running"), "lease.until")
 
 
 def _claimed(claim_id: str, worker: str, lease_for: timedelta) -> Doc:
@@ -243,8 +240,12 @@ def _claimed(claim_id: str, worker: str, lease_for: timedelta) -> Doc:
         "attempt": {"$add": ["$attempt", 1]},
         "lease": lease,
         "started_at": "$$NOW",
-        "delayed": "$$REMOVE",
     }
+
+
+def _alarms(state: str) -> Doc:
+    """Return the filter of tasks about which something is due at a time, as the index `alarm` has them."""
+    return {"state": state, "lease.until": {"$type": "date"}}
 
 
 def _renewed(lease_for: timedelta, progress: Progress | None) -> Doc:

@@ -65,10 +65,9 @@ def _other_task(number: int) -> Doc:
             "claim_id": str(number),
             "fence": 1,
             "worker": "other",
-            "until": later if state == "running" else None,
+            "until": later if state == "running" or number % 6 == 1 else None,
         },
         "errors": [],
-        **({"delayed": True} if number % 6 == 1 else {}),
     }
 
 

@@ -214,10 +214,12 @@ async def test_many_may_install_at_once(store_settings: StoreSettings) -> None:
 
 async def test_what_is_missing_or_outdated_is_put_right(store: Store) -> None:
     await store.db["tasks"].drop_index("claim")
+    await store.db["tasks"].create_index("run_at", name="due")
     await store.db.drop_collection("keys")
     await store.db.command("collMod", "jobs", validator={})
     assert set(await store.install()) == {
         "created index tasks.claim",
+        "dropped index tasks.due",
         "created keys",
         "changed the validator of jobs",
     }

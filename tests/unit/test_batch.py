@@ -21,7 +21,7 @@ from pipeline.model import (
     Task,
     Write,
 )
-from pipeline.store.batch import Batch, alike, matching
+from pipeline.store.batch import Batch, alike, matching, stamped
 from tests.support import COUNTING
 
 MINUTE = timedelta(minutes=1)
@@ -70,10 +70,6 @@ def ids(groups: Sequence[Sequence[Write]]) -> list[list[str]]:
     return [[write.filter["_id"] for write in group] for group in groups]
 
 
-def stamped(write: Write, stamp: str) -> list[Any]:
-    return [*write.update, {"$set": {"commit": stamp}}]
-
-
 @pytest.fixture
 def batch(monkeypatch: pytest.MonkeyPatch) -> type[Batch]:
     monkeypatch.setattr("pipeline.store.batch.secrets.token_hex", lambda _: STAMP)
@@ -83,7 +79,7 @@ def batch(monkeypatch: pytest.MonkeyPatch) -> type[Batch]:
 def test_what_differs_in_its_document_alone_is_one_statement(batch: type[Batch]) -> None:
     changes = [completed(task(number)) for number in range(3)]
     made = batch(changes)
-    update = stamped(changes[0].guard, STAMP)
+    update = stamped(changes[0].guard.update, STAMP)
     assert made.guards["tasks"].operations == [UpdateMany(matching([each.guard for each in changes]), update)]
     assert made.guards["tasks"].count == 3
 
@@ -125,11 +121,11 @@ def test_what_creates_nothing_leaves_its_own_stamp_on_what_it_guards(batch: type
     failed = transitions.fail(task(2), Failure("ValueError", "broken"))
     made = batch([*changes, failed])
     assert made.guards["tasks"].operations == [
-        UpdateOne(dict(each.guard.filter), stamped(each.guard, each.id)) for each in (*changes, failed)
+        UpdateOne(dict(each.guard.filter), stamped(each.guard.update, each.id)) for each in (*changes, failed)
     ]
     assert made.guards["tasks"].count == 3
     [ended] = failed.then
-    assert made.follow_ups["jobs"].operations == [UpdateOne(dict(ended.filter), stamped(ended, STAMP))]
+    assert made.follow_ups["jobs"].operations == [UpdateOne(dict(ended.filter), stamped(ended.update, STAMP))]
 
 
 def test_what_creates_something_leaves_its_own_stamp_there_and_the_batchs_elsewhere(
@@ -140,8 +136,8 @@ def test_what_creates_something_leaves_its_own_stamp_there_and_the_batchs_elsewh
     assert [each["commit"] for each in made.creates["outputs"]] == [each.id for each in changes]
     assert len({each.id for each in changes}) == 2
     guards, ends = [each.guard for each in changes], [each.then[0] for each in changes]
-    assert made.guards["tasks"].operations == [UpdateMany(matching(guards), stamped(guards[0], STAMP))]
-    assert made.follow_ups["jobs"].operations == [UpdateMany(matching(ends), stamped(ends[0], STAMP))]
+    assert made.guards["tasks"].operations == [UpdateMany(matching(guards), stamped(guards[0].update, STAMP))]
+    assert made.follow_ups["jobs"].operations == [UpdateMany(matching(ends), stamped(ends[0].update, STAMP))]
     assert made.follow_ups["jobs"].count == 2
 
 

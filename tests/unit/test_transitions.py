@@ -28,6 +28,7 @@ from tests.support import COUNTING
 JOB = "acme.0123456789abcdef0123"
 LEASE = Lease("claim", 7, "worker-1")
 MINUTE = timedelta(minutes=1)
+LIMITED = Pipeline("counting", COUNTING.stages, timeout=MINUTE)
 TASK = Task(
     id=f"{JOB}:read:1",
     job=JOB,
@@ -72,9 +73,12 @@ def holders(task: Task, failure: Failure = FAILURE, unit: str = "page", key: str
 
 
 def updated(write: Write) -> Mapping[str, Any]:
-    [stage] = write.update
-    fields: Mapping[str, Any] = stage["$set"]
-    return fields
+    if isinstance(write.update, list):
+        [stage] = write.update
+        fields: Mapping[str, Any] = stage["$set"]
+        return fields
+    at_now = dict.fromkeys(write.update["$currentDate"], "$$NOW")
+    return {**write.update["$set"], **at_now}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,9 @@ def test_the_fence_and_the_number_of_a_claim_are_never_written_by_a_holder() -> 
 def test_an_end_gives_the_lease_back() -> None:
     for change in holders(TASK)[:5]:
         fields = updated(change.guard)
-        assert [fields[f"lease.{name}"] for name in ("claim_id", "worker", "until")] == [None] * 3
+        assert [fields[f"lease.{name}"] for name in ("claim_id", "worker")] == [None] * 2
+        delay = fields.get("run_at", "$$NOW")
+        assert fields["lease.until"] == (None if delay == "$$NOW" else delay)
 
 
 def test_states_after_each_outcome() -> None:
@@ -123,15 +129,16 @@ def test_admission_creates_the_first_task_once() -> None:
     [(collection, task)] = change.creates
     assert (collection, task["_id"], task["state"]) == ("tasks", f"{JOB}:read:1", "ready")
     assert task["queue"] == queue_name("counting", 1, "read")
-    assert (task["tenant"], task["priority"], task["run_at"], task["delayed"]) == ("acme", 4, run_at, True)
+    assert (task["tenant"], task["priority"], task["run_at"]) == ("acme", 4, run_at)
     assert (task["attempt"], task["max_attempts"], task["lease"]["fence"]) == (0, 3, 0)
+    assert (task["lease"]["worker"], task["lease"]["until"]) == (None, run_at)
     assert task["traceparent"] == "00-trace"
 
 
 def test_what_is_due_at_once_is_not_delayed() -> None:
     change = transitions.admit(Submitted(JOB, "acme", "counting", 0, None, None, "d" * 64), COUNTING, None)
     assert change.creates[0][1]["run_at"] is None  # the server's now
-    assert "delayed" not in change.creates[0][1]
+    assert change.creates[0][1]["lease"]["until"] is None
 
 
 def test_completion_writes_the_output_and_the_successor() -> None:
@@ -144,7 +151,7 @@ def test_completion_writes_the_output_and_the_successor() -> None:
     assert successor["_id"] == f"{JOB}:count:1"
     assert successor["inputs"] == {"read": 1}
     assert (successor["priority"], successor["tenant"], successor["attempt"]) == (4, "acme", 0)
-    assert updated(change.guard)["progress"] == {"$literal": {"done": 2, "total": 2, "unit": "part"}}
+    assert updated(change.guard)["progress"] == {"done": 2, "total": 2, "unit": "part"}
 
 
 def test_completion_of_the_last_stage_ends_the_job() -> None:
@@ -176,7 +183,7 @@ def test_a_retry_waits_and_leaves_the_job_alone() -> None:
     change = transitions.retry(TASK, FAILURE, timedelta(seconds=1.5))
     assert change.then == ()
     fields = updated(change.guard)
-    assert (fields["run_at"], fields["delayed"]) == ({"$add": ["$$NOW", 1500]}, True)
+    assert fields["run_at"] == fields["lease.until"] == {"$add": ["$$NOW", 1500]}
     assert "attempt" not in fields
 
 
@@ -211,8 +218,7 @@ def test_only_what_is_overdue_by_the_servers_clock_expires(task: str | None, sta
 
 def test_a_pipelines_time_limit_never_puts_a_deadline_off() -> None:
     job = Submitted(JOB, "acme", "counting", 0, None, None, "d" * 64)
-    limited = Pipeline("counting", COUNTING.stages, timeout=MINUTE)
-    fields = updated(transitions.admit(job, limited, None).guard)
+    fields = updated(transitions.admit(job, LIMITED, None).guard)
     assert fields["deadline"] == {"$min": ["$deadline", {"$add": ["$$NOW", 60_000]}]}
     assert fields["time_limit"] == 60_000
     assert "deadline" not in updated(transitions.admit(job, COUNTING, None).guard)
@@ -287,9 +293,11 @@ def test_nothing_from_outside_is_read_as_an_expression(text: str) -> None:
         transitions.rescue({**document, "attempt": 3}, failure, expired=False),
         transitions.expire(JOB, TASK.id, failure),
         transitions.admit(Submitted(JOB, "acme", "counting", 0, None, text, "d" * 64), COUNTING, text),
+        transitions.admit(Submitted(JOB, "acme", "counting", 0, None, text, "d" * 64), LIMITED, text),
     ]
-    writes = [write for change in changes for write in (change.guard, *change.then)]
-    assert not [found for write in writes for found in exposed(write.update) if "planted" in found]
+    updates = [write.update for change in changes for write in (change.guard, *change.then)]
+    pipelines = [update for update in updates if isinstance(update, list)]
+    assert not [found for update in pipelines for found in exposed(update) if "planted" in found]
 
 
 LEASE_FIELDS: Mapping[str, Any] = {"claim_id": "claim", "fence": 7}
