@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.services import Services
 from pipeline import telemetry
+from pipeline.cycles import search_seldom
 from pipeline.errors import MillraceError
 from pipeline.settings import ApiSettings, StoreSettings, WorkerSettings
 from pipeline.stage import Pipeline
@@ -49,6 +50,7 @@ def run_worker(
     pipelines: Sequence[Pipeline], settings: WorkerSettings, stages: Sequence[str] | None, name: str | None
 ) -> None:
     """Work until SIGTERM or SIGINT: the first one is a soft stop, a second one immediate."""
+    search_seldom()
     anyio.run(_work, pipelines, settings, stages, name)
     left = [each for each in threading.enumerate() if _is_left_behind(each)]
     if left:
@@ -105,6 +107,7 @@ def run_api(pipelines: Sequence[Pipeline], host: str, port: int, *, unprotected:
             f"{host} can be reached from other machines, and this API asks nobody for a key. Bind 127.0.0.1 "
             "and put a proxy that authenticates before it, or pass --unprotected if the network is trusted."
         )
+    search_seldom()
     anyio.run(_check_database)
     telemetry.configure("millrace-api")
     app = create_app(pipelines, settings=ApiSettings())

@@ -1,6 +1,6 @@
 """Chains a second of one worker with a backlog, beside a bare loop that does the same writes in batches.
 
-Both run in this process, in turn, several times; the medians are compared.
+Both run in this process, set up as `millrace worker` does, in turn, several times; the medians are compared.
 """
 
 import statistics
@@ -11,6 +11,7 @@ import anyio
 from benchmarks.bare import BareChain
 from benchmarks.figure import Figure
 from benchmarks.ground import NOOP, Form, fresh_store, jobs, verify
+from pipeline.cycles import search_seldom
 from pipeline.settings import WorkerSettings
 from pipeline.store import Store
 from pipeline.worker import Worker
@@ -25,6 +26,7 @@ _ENDED = {"tenant": "default", "state": "succeeded"}
 
 async def measure(form: Form) -> list[Figure]:
     """Compare one worker with the bare loop."""
+    search_seldom()
     count, rounds = form.size(5_000, 1_500), form.size(3, 1)
     bare: list[float] = []
     ours: list[float] = []
