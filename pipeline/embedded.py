@@ -45,13 +45,15 @@ async def embedded_mongod(
     folder: Path,
     *,
     oplog_megabytes: int = 256,
+    cache_gigabytes: float = 0.5,
     options: Sequence[str] = (),
     parameters: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Embedded]:
     """Start a mongod on a free loopback port with its data in `folder`; stop it on the way out.
 
-    When one runs on that folder already, that one is used and left running. `options` are more
+    When one runs on that folder already, that one is used and left running. `cache_gigabytes` is little, for
+    a machine that has other things to do; MongoDB by itself takes half of the memory. `options` are more
     words of mongod's command line, `parameters` its `--setParameter`, `environment` variables that it has
     besides this process's own.
 
@@ -65,7 +67,7 @@ async def embedded_mongod(
         yield running
         return
     port = _free_port(_remembered(folder).get("port", 0))
-    command = [*_command(find_mongod(), folder, port, oplog_megabytes), *options]
+    command = [*_command(find_mongod(), folder, port, oplog_megabytes, cache_gigabytes), *options]
     command += [
         word for name, value in (parameters or {}).items() for word in ("--setParameter", f"{name}={value}")
     ]
@@ -112,7 +114,7 @@ def _runnable(binary: Path) -> str:
     return str(binary)
 
 
-def _command(binary: str, folder: Path, port: int, oplog_megabytes: int) -> list[str]:
+def _command(binary: str, folder: Path, port: int, oplog_megabytes: int, cache_gigabytes: float) -> list[str]:
     data = folder / "data"
     data.mkdir(exist_ok=True)
     return [
@@ -122,7 +124,7 @@ def _command(binary: str, folder: Path, port: int, oplog_megabytes: int) -> list
         *("--bind_ip", "127.0.0.1"),
         *("--replSet", REPLICA_SET),
         *("--oplogSize", str(oplog_megabytes)),
-        *("--wiredTigerCacheSizeGB", "0.5"),
+        *("--wiredTigerCacheSizeGB", str(cache_gigabytes)),
         *("--networkMessageCompressors", "snappy,zstd"),
         *("--logpath", str(folder / "mongod.log"), "--logappend"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),

@@ -7,30 +7,26 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup, TaskStatus
 from pydantic import SecretStr
-from pymongo.asynchronous.change_stream import AsyncChangeStream
 
-from benchmarks.ground import NOOP, jobs, third, verify
+from benchmarks.ground import ENDS, NOOP, jobs, third, verify
 from benchmarks.peers.peer import Addresses, Peer, Submitter
 from benchmarks.peers.worker import started
+from pipeline.cycles import search_seldom
 from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.store import Store
 from pipeline.worker import Worker
 
 _FIRST_REVISION = 1
-# The engine's updates are pipelines, whose events may be replacements.
-_ENDED = {
-    "$or": [{"updateDescription.updatedFields.state": "succeeded"}, {"fullDocument.state": "succeeded"}]
-}
-
-Ends = AsyncChangeStream[dict[str, Any]]
+_SUCCEEDED = {"tenant": "default", "state": "succeeded"}
 
 
 class Millrace(Peer):
-    """Jobs submitted by insert, watched with a change stream."""
+    """Jobs submitted by insert, counted by index, and watched with a change stream one by one."""
 
     durability = "majority + journal; a stage's end, output and successor in one transaction"
-    settings = ("4", "64", "256")
+    settings = ("64", "256", "768")
 
     async def prepare(self, addresses: Addresses) -> None:
         """Install collections and indexes."""
@@ -39,17 +35,14 @@ class Millrace(Peer):
 
     @asynccontextmanager
     async def submitter(self, addresses: Addresses) -> AsyncIterator[Submitter]:
-        """Connect, and watch jobs from now on."""
-        stages: list[Mapping[str, Any]] = [{"$match": _ENDED}, {"$project": {"documentKey": 1}}]
-        async with _store(addresses) as store, await store.db["jobs"].watch(stages) as stream:
-            async with anyio.create_task_group() as group:
-                submitter = _Submitter(store)
-                group.start_soon(submitter.watch, stream)
-                yield submitter
-                group.cancel_scope.cancel()
+        """Connect."""
+        async with _store(addresses) as store, anyio.create_task_group() as group:
+            yield _Submitter(store, group)
+            group.cancel_scope.cancel()
 
     def work(self, setting: str, addresses: Addresses) -> None:
-        """Run a worker with so many slots."""
+        """Run a worker with so many slots, in a process set up as `millrace worker` does."""
+        search_seldom()
         anyio.run(_work, int(setting), addresses)
 
     async def check(self, addresses: Addresses) -> None:
@@ -59,24 +52,32 @@ class Millrace(Peer):
 
 
 class _Submitter(Submitter):
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, group: TaskGroup) -> None:
         self._store = store
+        self._group = group
         self._ended: defaultdict[str, anyio.Event] = defaultdict(anyio.Event)
-        self._count = 0
+        self._first = ""
+        self._watches = False
 
-    async def watch(self, stream: Ends) -> None:
+    async def _watch(self, *, task_status: TaskStatus[None]) -> None:
         """Hear of every job's end."""
-        async for event in stream:
-            self._ended[event["documentKey"]["_id"]].set()
-            self._count += 1
+        async with await self._store.db["jobs"].watch(ENDS) as stream:
+            task_status.started()
+            async for event in stream:
+                self._ended[event["documentKey"]["_id"]].set()
 
     async def submit(self, count: int) -> None:
-        await self._store.db["jobs"].insert_many(jobs(count))
+        submitted = jobs(count)
+        self._first = min(job["_id"] for job in submitted)
+        await self._store.db["jobs"].insert_many(submitted)
 
     async def ended(self) -> int:
-        return self._count
+        return await self._store.db["jobs"].count_documents({**_SUCCEEDED, "_id": {"$gte": self._first}})
 
     async def round_trip(self) -> int:
+        if not self._watches:
+            self._watches = True
+            await self._group.start(self._watch)
         [job] = jobs(1)
         await self._store.db["jobs"].insert_one(job)
         await self._ended[job["_id"]].wait()
