@@ -37,11 +37,12 @@ class Admitter:
         admitted, or that were cancelled, are left out.
         """
         crash_point("admit.seen")
+        traced = telemetry.traced()
         changes: list[Change] = []
         begins: list[Begin | None] = []
         for job in jobs:
             try:
-                change, begin = self._change(job, hold if job["due"] else None)
+                change, begin = self._change(job, hold if job["due"] else None, traced=traced)
             except (KeyError, TypeError, ValueError) as error:
                 self._refuse(job["_id"], f"it is malformed ({error!r}), inserted past the validator")
                 continue
@@ -56,10 +57,14 @@ class Admitter:
                 begun.append(begin(as_of))
         return begun
 
-    def _change(self, job: Mapping[str, Any], hold: Hold | None) -> tuple[Change, Begin | None]:
+    def _change(
+        self, job: Mapping[str, Any], hold: Hold | None, *, traced: bool
+    ) -> tuple[Change, Begin | None]:
         submitted = _submitted(job)
-        with telemetry.span(telemetry.ADMIT, {telemetry.JOB: submitted.id}, submitted.traceparent):
-            traceparent = submitted.traceparent or telemetry.current_traceparent()
+        traceparent = submitted.traceparent
+        if traced:
+            with telemetry.span(telemetry.ADMIT, {telemetry.JOB: submitted.id}, traceparent):
+                traceparent = traceparent or telemetry.current_traceparent()
         change = transitions.admit(submitted, self._pipelines[submitted.pipeline], traceparent, hold)
         if hold is None:
             return change, None

@@ -6,7 +6,7 @@ Idle, a change is committed at once; whatever arrives while a commit is in fligh
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -27,10 +27,11 @@ MUCH = MAX_BATCH // 4
 class _Entry:
     change: Change
     size: int
-    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    done: bool = False
     error: MillraceError | None = None
     contended: bool = False
     """Locked by another transaction, perhaps for a minute: it goes alone, so that it holds nobody up."""
+    _waiter: asyncio.Future[None] | None = None
 
     @property
     def key(self) -> Key:
@@ -38,14 +39,26 @@ class _Entry:
         return self.change.guard.collection, self.change.guard.filter["_id"]
 
     def finish(self, error: MillraceError | None) -> None:
-        self.error = error
-        if not self.done.done():
-            self.done.set_result(None)
+        if not self.done:
+            self.error, self.done = error, True
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
 
     async def wait(self) -> None:
-        """Return when it is done, and not before: a cancellation is kept for later."""
-        with anyio.CancelScope(shield=True):
-            await self.done
+        """Return when it is done, and not before: a cancellation is kept for later.
+
+        anyio raises it again at the next wait. Only then is there a scope: it costs as much as all the rest.
+        """
+        try:
+            await self._finished()
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True):
+                await self._finished()
+
+    async def _finished(self) -> None:
+        if not self.done:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
 
 
 class Committer:
@@ -100,8 +113,9 @@ class Committer:
             return [StoreUnavailable("this worker has stopped committing")] * len(entries), None
         self._waiting.extend(entries)
         self._tell()
-        for entry in entries:
-            await entry.wait()
+        with anyio.CancelScope(shield=True):
+            for entry in entries:
+                await entry.wait()
         return [entry.error for entry in entries], self.operation_time
 
     async def run(self) -> None:

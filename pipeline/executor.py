@@ -154,8 +154,11 @@ def _unwrap(error: Exception) -> tuple[str | None, Exception]:
     return None, error
 
 
-def _params(stage: Stage, params: Mapping[str, Any]) -> BaseModel:
+def _params(stage: Stage, params: Mapping[str, Any]) -> BaseModel | None:
+    given = params.get(stage.name, {})
+    if not (given or stage.takes_params):
+        return None
     try:
-        return stage.params.model_validate(params.get(stage.name, {}))
+        return stage.params.model_validate(given)
     except ValidationError as error:
         raise PermanentError(f"the params of stage {stage.name!r} are not valid: {error}") from error

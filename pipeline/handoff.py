@@ -4,6 +4,7 @@ No claim and no wait for an event. Only where a claim would have chosen that tas
 well: a job under way goes before others of its priority, but not before one of a higher priority.
 """
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -16,6 +17,9 @@ from pipeline.model import Change, Hold, Input, Lease, Succeeded, Task, queue_na
 from pipeline.stage import Pipeline
 from pipeline.store.changes import OperationTime
 from pipeline.store.clock import ServerClock
+
+AT_ONCE = 0.01
+"""Seconds within which what comes after one commit is claimed together: its leases end that much early."""
 
 Begin = Callable[[Any], Task]
 """Makes the task that this worker goes on with, once its creation is durable as of an operation time."""
@@ -40,12 +44,23 @@ class HandOff:
         self._may_go_on = may_go_on
         self._claim_id = uuid4().hex
         """Of all tasks that this worker creates as claimed: with the fence it tells holders apart."""
+        self._latest: Hold | None = None
+        self._latest_as_of: OperationTime | None = None
 
     def hold(self, as_of: OperationTime | None) -> Hold | None:
         """Claim what is about to be created, after this operation time; None when nobody knows the time."""
+        latest = self._latest
+        if (
+            latest is not None
+            and as_of is self._latest_as_of
+            and time.monotonic() - latest.asked_at < AT_ONCE
+        ):
+            return latest
         self._clock.check(as_of)
         now = self._clock.now()
-        return None if now is None else Hold(self._worker, self._claim_id, now, now + self._lease_for)
+        self._latest_as_of = as_of
+        self._latest = None if now is None else Hold(self._worker, self._claim_id, now, now + self._lease_for)
+        return self._latest
 
     def complete(self, task: Task, result: Succeeded, pipeline: Pipeline) -> tuple[Change, Begin | None]:
         """Return the change that ends a task, and what begins the next one if this worker goes on with it."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Self
 
 import anyio
 
@@ -29,10 +30,11 @@ TRUSTED = 0.9
 
 
 class Holding:
-    """One held task: its scope is cancelled when the lease is lost."""
+    """One held task, as long as its block lasts: its scope is cancelled when the lease is lost."""
 
-    def __init__(self, task: Task, scope: anyio.CancelScope) -> None:
+    def __init__(self, task: Task, scope: anyio.CancelScope, held: dict[str, "Holding"]) -> None:
         self.task = task
+        self._held = held
         self.lost = self.interrupted = False
         self._scope = scope
         self._commits = 0
@@ -40,6 +42,15 @@ class Holding:
         self._renewed: anyio.Event | None = None
         self.progress: Progress | None = None
         self.doubted = False
+
+    def __enter__(self) -> Self:
+        self._held[self.task.id] = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A lost attempt may still be ending while the task is held again here, under a later claim.
+        if self._held.get(self.task.id) is self:
+            del self._held[self.task.id]
 
     def trust(self, asked_at: float, lease_for: timedelta) -> None:
         """A lease that was asked for at that monotonic time was granted."""
@@ -94,19 +105,13 @@ class Leases:
         self._dirty = anyio.Event()
         self._interrupted = False
 
-    @contextmanager
-    def hold(self, task: Task, scope: anyio.CancelScope) -> Iterator[Holding]:
-        """Renew this task's lease until the block is left."""
-        holding = self._held[task.id] = Holding(task, scope)
+    def hold(self, task: Task, scope: anyio.CancelScope) -> Holding:
+        """Renew this task's lease in the block for which this is opened."""
+        holding = Holding(task, scope, self._held)
         holding.trust(task.lease.asked_at, self._lease_for)
         if self._interrupted:
             holding.interrupt()
-        try:
-            yield holding
-        finally:
-            # A lost attempt may still be ending while the task is held again here, under a later claim.
-            if self._held.get(task.id) is holding:
-                del self._held[task.id]
+        return holding
 
     def doubt(self, task: str) -> None:
         """Somebody has ended this task: if it runs here, renew it now, which ends the attempt if that is so.

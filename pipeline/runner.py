@@ -45,12 +45,12 @@ class Runner:
 
     async def run(self, task: Task) -> None:
         """Run a task, and those that follow it as long as this worker goes on with the job."""
+        attempt = self._traced_attempt if telemetry.traced() else self._attempt
         following: Task | None = task
         while following is not None:
-            following = await self._attempt(following)
+            _, following = await attempt(following)
 
-    async def _attempt(self, task: Task) -> Task | None:
-        executor = self._executors[task.pipeline]
+    async def _traced_attempt(self, task: Task) -> tuple[Outcome, Task | None]:
         attributes: dict[str, str | int] = {
             telemetry.JOB: task.job,
             telemetry.STAGE: task.stage,
@@ -58,24 +58,28 @@ class Runner:
             telemetry.ATTEMPT_NUMBER: task.attempt,
         }
         with telemetry.span(telemetry.ATTEMPT, attributes, task.traceparent) as span:
-            started = time.monotonic()
-            try:
-                outcome = await self._outcome(executor, task)
-            except anyio.get_cancelled_exc_class():
-                with anyio.CancelScope(shield=True):
-                    await self._settle(executor, task, Interrupted())
-                raise
-            outcome, following = await self._settle(executor, task, outcome)
-            crash_point("attempt.settled", lambda: [task.id])
-            kind = type(outcome).__name__.lower()
-            span.set_attribute(telemetry.OUTCOME, kind)
+            outcome, following = await self._attempt(task)
+            span.set_attribute(telemetry.OUTCOME, _name(outcome))
             if isinstance(outcome, Failed):
                 telemetry.mark_failed(span, outcome.failure.type)
-            labels = {telemetry.STAGE: task.stage, telemetry.OUTCOME: kind}
-            telemetry.attempts.add(1, labels)
-            telemetry.duration.record(time.monotonic() - started, labels)
+        return outcome, following
+
+    async def _attempt(self, task: Task) -> tuple[Outcome, Task | None]:
+        executor = self._executors[task.pipeline]
+        started = time.monotonic()
+        try:
+            outcome = await self._outcome(executor, task)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._settle(executor, task, Interrupted())
+            raise
+        outcome, following = await self._settle(executor, task, outcome)
+        crash_point("attempt.settled", lambda: [task.id])
+        labels = {telemetry.STAGE: task.stage, telemetry.OUTCOME: _name(outcome)}
+        telemetry.attempts.add(1, labels)
+        telemetry.duration.record(time.monotonic() - started, labels)
         await self._threads.gone(task.id)
-        return following
+        return outcome, following
 
     async def _outcome(self, executor: Executor, task: Task) -> Outcome:
         outcome: Outcome | None = None
@@ -123,3 +127,8 @@ class Runner:
                 return transitions.interrupt(task), None
             case Lost():
                 return None, None
+
+
+def _name(outcome: Outcome) -> str:
+    """Return an outcome's kind, as spans and metrics call it."""
+    return type(outcome).__name__.lower()

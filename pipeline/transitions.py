@@ -94,10 +94,10 @@ def complete(task: Task, result: Succeeded, pipeline: Pipeline, hold: Hold | Non
         "size": output.size,
         **({"body": output.body} if output.file_id is None else {"file_id": output.file_id}),
     }
-    ended = {**_released(), "state": "succeeded"}
+    ended = _TASK_SUCCEEDED
     if result.progress is not None:
-        ended["progress"] = asdict(result.progress)
-    guard = Write("tasks", held(task.id, task.lease), _at_once(ended, "finished_at"))
+        ended = _at_once({**ended["$set"], "progress": asdict(result.progress)}, "finished_at")
+    guard = Write("tasks", held(task.id, task.lease), ended)
     following = pipeline.after(task.stage)
     if following is None:
         end = Write("jobs", {"_id": task.job, "state": "running"}, _JOB_SUCCEEDED)
@@ -319,8 +319,6 @@ _FRESH: Json = {
 }
 """What every new task begins with; it runs as soon as the server has it."""
 
-_JOB_SUCCEEDED: Json = {"$set": {"state": "succeeded"}, "$currentDate": {"finished_at": True}}
-
 _UNCHARGED: Json = {"attempt": {"$subtract": ["$attempt", 1]}}
 
 
@@ -342,6 +340,10 @@ def _at_once(fields: Json, *dates: str) -> Json:
 
 def _released() -> dict[str, Any]:
     return {"state": "ready", "lease.claim_id": None, "lease.worker": None, "lease.until": None}
+
+
+_TASK_SUCCEEDED = _at_once({**_released(), "state": "succeeded"}, "finished_at")
+_JOB_SUCCEEDED = _at_once({"state": "succeeded"}, "finished_at")
 
 
 def _delayed(delay: timedelta) -> dict[str, Any]:

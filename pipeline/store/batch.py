@@ -6,7 +6,7 @@ Such updates are one statement over many ids, which costs the server half of as 
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import bson
@@ -17,15 +17,28 @@ from pipeline.model import Change, Update, Write
 
 def alike(writes: Iterable[Write]) -> list[list[Write]]:
     """Put writes together that differ in the id of their document alone, none of them twice."""
-    groups: dict[tuple[str, int, bytes], list[Write]] = defaultdict(list)
-    times: dict[tuple[str, bytes, str], int] = defaultdict(int)
+    groups: dict[tuple[str, int, Hashable], list[Write]] = defaultdict(list)
+    times: dict[tuple[str, Hashable, str], int] = defaultdict(int)
+    encoded: dict[int, bytes] = {}
+    kept: list[Update] = []  # as long as its id stands for it
     for write in writes:
-        common = {name: value for name, value in write.filter.items() if name != "_id"}
-        kind = bson.encode({"filter": common, "update": write.update})
+        update = encoded.get(id(write.update))
+        if update is None:
+            kept.append(write.update)
+            update = encoded[id(write.update)] = bson.encode({"update": write.update})
+        kind = _condition(write.filter), update
         same = write.collection, kind, write.filter["_id"]
         groups[write.collection, times[same], kind].append(write)
         times[same] += 1
     return list(groups.values())
+
+
+def _condition(query: Mapping[str, Any]) -> Hashable:
+    """Return what a filter asks for besides the id, as a key."""
+    common = {name: value for name, value in query.items() if name != "_id"}
+    if any(isinstance(value, dict) for value in common.values()):
+        return bson.encode(common)
+    return tuple(common.items())
 
 
 def matching(writes: Sequence[Write]) -> dict[str, Any]:

@@ -186,7 +186,11 @@ INDEXES: dict[str, list[IndexModel]] = {
     "documents.chunks": [IndexModel([("files_id", ASCENDING), ("n", ASCENDING)], unique=True)],
 }
 
-RETIRED: dict[str, tuple[str, ...]] = {"jobs": ("newest", "submitted"), "tasks": ("due", "rescue")}
+RETIRED: dict[str, tuple[str, ...]] = {
+    "jobs": ("newest", "submitted"),
+    "tasks": ("due", "rescue"),
+    "outputs": ("job",),
+}
 """Indexes of earlier releases. Each that is left costs every update of an indexed field."""
 
 
