@@ -70,7 +70,7 @@ def api(
     host: Host = "127.0.0.1", port: Port = 8000, pipeline: Pipelines = None, unprotected: Unprotected = False
 ) -> None:
     """Serve the REST API and the page. Needs MILLRACE_MONGODB_URI."""
-    from api.processes import run_api
+    from api.serving import run_api
     from api.wiring import load
 
     configure_logging()

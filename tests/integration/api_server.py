@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from httpx_sse import ServerSentEvent, aconnect_sse
 
 from api.app import create_app
-from api.processes import Server
+from api.serving import Server
 from pipeline.settings import ApiSettings, StoreSettings, WorkerSettings
 from pipeline.stage import Pipeline
 from pipeline.store import Store
