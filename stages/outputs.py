@@ -4,7 +4,7 @@ Positions: `start` and `end` are character offsets, half open. A box is (left, t
 in the page's own units, from its top left corner: points (1/72 inch) for PDF, pixels for images.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -96,6 +96,10 @@ class DocumentField(BaseModel):
     box: Box | None = None
     grounded: bool = True
     """False when the quote does not occur in the text."""
+    confidence: Confidence | None = None
+    """How far the document bears the value out, no probability: 1 where the quote is in the text and has
+    the value in it, 0.75 where it says it in another way, 0.25 where it is not in the text; each times
+    the recogniser's mean confidence in the quote's words."""
 
 
 class Usage(BaseModel):
@@ -113,6 +117,11 @@ class LlmOutput(BaseModel):
     title: str
     summary: str
     fields: list[DocumentField]
+    """With `data`, one for each value in it, named by its path such as `lines.0.amount`."""
+    data: dict[str, Any] | None = None
+    """What was read, in the schema that the job asked for; None where it asked for none."""
+    schema_name: str | None = None
+    """The built-in or the deployment's schema of `data`; `job` where it came with the job."""
     engine: str
     """`openai` for an endpoint, `extractive` for the stand-in that needs none."""
     model: str | None = None

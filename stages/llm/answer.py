@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from stages.llm.expected import DocumentType
+from stages.llm.form import Form
 
 # Bounds also keep a grammar-constrained model, which must close what it opens, from never ending.
 _REASONING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
@@ -23,7 +24,7 @@ class AnswerField(BaseModel):
 
     model_config = _STRICT
 
-    name: Annotated[str, Field(min_length=1, max_length=60)]
+    name: Annotated[str, Field(min_length=1, max_length=120)]
     value: Annotated[str, Field(min_length=1, max_length=500)]
     page: Annotated[int, Field(ge=1, le=1_000_000)] | None
     quote: Annotated[str, Field(max_length=500)]
@@ -38,6 +39,8 @@ class Answer(BaseModel):
     title: Annotated[str, Field(min_length=1, max_length=200)]
     summary: Annotated[str, Field(min_length=1, max_length=2000)]
     fields: Annotated[list[AnswerField], Field(max_length=40)]
+    data: dict[str, Any] | None = None
+    """In the form that was asked for; None where none was."""
 
     @field_validator("fields", mode="before")
     @classmethod
@@ -46,6 +49,10 @@ class Answer(BaseModel):
         if not isinstance(value, list):
             return value
         return [each for each in value if not (isinstance(each, dict) and each.get("value") in (None, ""))]
+
+    def told(self) -> str:
+        """Return it as JSON, as a model would write it."""
+        return self.model_dump_json(exclude={"data"} if self.data is None else None)
 
     @classmethod
     def parse(cls, text: str) -> "Answer":
@@ -59,4 +66,15 @@ class Answer(BaseModel):
         return cls.model_validate(_JSON.validate_json(text[start : end + 1] if 0 <= start < end else text))
 
 
-ANSWER_SCHEMA: dict[str, Any] = Answer.model_json_schema()
+def answer_schema(form: Form | None) -> dict[str, Any]:
+    """Return the schema of an answer whose data has this form."""
+    schema = Answer.model_json_schema()
+    if form is None:
+        del schema["properties"]["data"]
+        return schema
+    data = dict(form.schema)
+    definitions = {**data.pop("$defs", {}), **schema.pop("$defs")}
+    # Before the fields, which give evidence of it.
+    fields = schema["properties"].pop("fields")
+    schema["properties"] |= {"data": data, "fields": fields}
+    return {**schema, "required": [*schema["required"], "data"], "$defs": definitions}

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from stages.llm.json_schema import without
+
 # JSON schema keywords that some strict endpoints refuse, though they only bound the answer's size.
 _BOUNDS = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"})
 
@@ -58,18 +60,9 @@ class Dialect:
         if self.format is Format.OBJECT:
             options["response_format"] = {"type": "json_object"}
         elif self.format is not Format.PROMPT:
-            sent = schema if self.format is Format.SCHEMA else without_bounds(schema)
+            sent = schema if self.format is Format.SCHEMA else without(schema, _BOUNDS)
             options["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "strict": True, "schema": sent},
             }
         return options
-
-
-def without_bounds(schema: Any) -> Any:
-    """Return a copy of a JSON schema without the keywords that bound sizes."""
-    if isinstance(schema, dict):
-        return {key: without_bounds(value) for key, value in schema.items() if key not in _BOUNDS}
-    if isinstance(schema, list):
-        return [without_bounds(each) for each in schema]
-    return schema

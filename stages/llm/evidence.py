@@ -1,9 +1,11 @@
 """Checks a model's quotes against the text, and finds their place on the page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stages.llm.answer import AnswerField
+from stages.llm.json_schema import leaves
 from stages.outputs import Box, DocumentField, Page
 
 # Characters that models write as their plain relatives; one for one, so that offsets stay.
@@ -12,6 +14,8 @@ _PLAIN = str.maketrans(
 )
 # From here on scripts write words without spaces (Thai, Chinese, Japanese …).
 _UNSPACED = 0x0E00
+_LITERAL, _REWORDED, _INVENTED = 1.0, 0.75, 0.25
+"""How far a quote bears out its value, see `DocumentField.confidence`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +85,49 @@ class Evidence:
 
     def grounded(self, fields: Iterable[AnswerField]) -> list[DocumentField]:
         """Return the fields with their places; `grounded` is false where the quote is not in the text."""
-        return [self._field(each) for each in fields]
+        return [self._field(_identifier(each.name), each.value, each.quote, each.page) for each in fields]
 
-    def _field(self, given: AnswerField) -> DocumentField:
-        place = self.find(given.quote, given.page)
-        return DocumentField(
-            name=_identifier(given.name),
-            value=" ".join(given.value.split()),
-            page=place.page.number if place else given.page if given.page in self._pages else None,
-            quote=place.page.text[place.start : place.end] if place else given.quote or None,
+    def of_data(self, data: Mapping[str, Any], given: Iterable[AnswerField]) -> list[DocumentField]:
+        """Return a field for every value of the data, named by its path.
+
+        A value of which the model gave no evidence is its own quote.
+        """
+        told = {_path(each.name): each for each in given}
+        fields = []
+        for path, value in leaves(data):
+            evidence = told.get(path)
+            quote, page = (evidence.quote, evidence.page) if evidence else (value, None)
+            fields.append(self._field(path, value, quote, page))
+        return fields
+
+    def judged(self, fields: Iterable[DocumentField]) -> list[DocumentField]:
+        """Return the fields with how far the document bears them out."""
+        return [each.model_copy(update={"confidence": self._confidence(each)}) for each in fields]
+
+    def _field(self, name: str, value: str, quote: str, page: int | None) -> DocumentField:
+        place = self.find(quote, page)
+        field = DocumentField(
+            name=name,
+            value=" ".join(value.split()),
+            page=place.page.number if place else page if page in self._pages else None,
+            quote=place.page.text[place.start : place.end] if place else quote or None,
             box=place.box if place else None,
             grounded=place is not None,
         )
+        return field.model_copy(update={"confidence": self._confidence(field)})
+
+    def _confidence(self, field: DocumentField) -> float:
+        place = self.find(field.quote or "", field.page)
+        if place is None:
+            return _INVENTED
+        said = _essence(field.value)
+        support = _LITERAL if said and said in _essence(field.quote or "") else _REWORDED
+        words = [
+            word.confidence
+            for word in place.page.words
+            if word.start < place.end and place.start < word.end and word.confidence is not None
+        ]
+        return round(support * (sum(words) / len(words) if words else 1), 3)
 
 
 def box_around(page: Page, start: int, end: int) -> Box | None:
@@ -113,3 +148,13 @@ def _inside_word(text: str, at: int) -> bool:
 def _identifier(name: str) -> str:
     words = "".join(each if each.isalnum() else " " for each in name.lower()).split()
     return "_".join(words) or "field"
+
+
+def _path(name: str) -> str:
+    """Return a path as it is written here: models also write `$.lines[0].amount` and `data.total`."""
+    return name.replace("[", ".").replace("]", "").removeprefix("$.").removeprefix("data.")
+
+
+def _essence(text: str) -> str:
+    """Return letters and digits alone: `1,234.50` and `1234.5` differ in little else."""
+    return "".join(each for each in text.lower() if each.isalnum())

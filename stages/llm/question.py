@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ValidationError
 
 from pipeline import TemporaryError
-from stages.llm.answer import ANSWER_SCHEMA, Answer
+from stages.llm.answer import Answer, answer_schema
 from stages.llm.completion import Completion
 from stages.llm.endpoint import Endpoint, Message
+from stages.llm.form import Form
 from stages.llm.prompt import repair
 from stages.outputs import Usage
 
@@ -24,19 +25,20 @@ class Reading(BaseModel):
     usage: Usage
 
 
-async def ask(endpoint: Endpoint, messages: Sequence[Message]) -> Reading:
-    """Return the model's answer to `messages`.
+async def ask(endpoint: Endpoint, messages: Sequence[Message], form: Form | None = None) -> Reading:
+    """Return the model's answer to `messages`, its data in this form.
 
     Raises:
         TemporaryError: also the second answer is not of the schema, or see `Endpoint.complete`.
         PermanentError: see `Endpoint.complete`.
     """
-    first = await endpoint.complete(messages, ANSWER_SCHEMA)
-    answer, problem = _check(first)
+    schema = answer_schema(form)
+    first = await endpoint.complete(messages, schema)
+    answer, problem = _check(first, form)
     if answer is not None:
         return Reading(answer=answer, model=first.model, usage=first.usage)
-    second = await endpoint.complete(repair(messages, first.text[:_SHOWN], problem), ANSWER_SCHEMA)
-    answer, problem = _check(second)
+    second = await endpoint.complete(repair(messages, first.text[:_SHOWN], problem), schema)
+    answer, problem = _check(second, form)
     if answer is None:
         raise TemporaryError(f"the model's answer cannot be used, corrected once: {problem}")
     return Reading(answer=answer, model=second.model, usage=total_usage([first.usage, second.usage]))
@@ -51,15 +53,19 @@ def total_usage(usages: Sequence[Usage]) -> Usage:
     )
 
 
-def _check(completion: Completion) -> tuple[Answer | None, str]:
+def _check(completion: Completion, form: Form | None) -> tuple[Answer | None, str]:
     """Return the answer, or None and what is wrong with it, in words that repeat nothing of it."""
     try:
-        return Answer.parse(completion.text), ""
+        answer = Answer.parse(completion.text)
     except ValidationError as error:
         if completion.cut_off:
             return None, _CUT_OFF
         problems = error.errors(include_input=False, include_url=False, include_context=False)[:5]
         return None, "; ".join(_problem(each["loc"], each["type"], each["msg"]) for each in problems)
+    if form is None:
+        return answer.model_copy(update={"data": None}), ""
+    wrong = form.problem(answer.data)
+    return (answer, "") if wrong is None else (None, wrong)
 
 
 def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from pipeline import PermanentError, StageContext
 from stages.llm.endpoint import Endpoint
 from stages.llm.evidence import Evidence
+from stages.llm.form import Form
 from stages.llm.params import LlmParams
 from stages.llm.passages import Chunk, chunks
 from stages.llm.prompt import merging, reading
@@ -26,12 +27,18 @@ class Reader:
     """One document, one endpoint."""
 
     def __init__(
-        self, context: StageContext, endpoint: Endpoint, settings: LlmSettings, params: LlmParams
+        self,
+        context: StageContext,
+        endpoint: Endpoint,
+        settings: LlmSettings,
+        params: LlmParams,
+        form: Form | None,
     ) -> None:
         self._context = context
         self._endpoint = endpoint
         self._settings = settings
         self._params = params
+        self._form = form
 
     async def read(self, text: OcrOutput, entities: NerOutput) -> LlmOutput:
         """Return what the model says, each field checked against the text.
@@ -44,9 +51,11 @@ class Reader:
         """
         plan = await self._context.checkpoint("plan", lambda: self._plan(text), _Plan)
         pages = {page.number: page for page in text.pages}
+        form = self._form.partial() if self._form and len(plan.chunks) > 1 else self._form
 
         async def one(chunk: Chunk) -> Reading:
-            return await ask(self._endpoint, reading(pages, chunk, entities.entities, self._params))
+            messages = reading(pages, chunk, entities.entities, self._params, form)
+            return await ask(self._endpoint, messages, form)
 
         if len(plan.chunks) == 1:
             whole = await one(plan.chunks[0])
@@ -85,21 +94,26 @@ class Reader:
     async def _merge(self, parts: Sequence[Reading]) -> Reading:
         if len(parts) == 1:
             return parts[0]
-        merged = await ask(
-            self._endpoint, merging([each.answer.model_dump_json() for each in parts], self._params)
-        )
+        messages = merging([each.answer.told() for each in parts], self._params, self._form)
+        merged = await ask(self._endpoint, messages, self._form)
         usage = total_usage([merged.usage, *(each.usage for each in parts)])
         return merged.model_copy(update={"usage": usage})
 
     def _output(self, whole: Reading, evidence: Evidence) -> LlmOutput:
-        fields = evidence.grounded(whole.answer.fields)
+        answer = whole.answer
+        if self._form is None:
+            fields = evidence.grounded(answer.fields)
+        else:
+            fields = evidence.of_data(answer.data or {}, answer.fields)
         if self._params.fields:
             fields = [each for each in fields if each.name in self._params.fields]
         return LlmOutput(
-            type=whole.answer.type,
-            title=" ".join(whole.answer.title.split()),
-            summary=" ".join(whole.answer.summary.split()),
+            type=answer.type,
+            title=" ".join(answer.title.split()),
+            summary=" ".join(answer.summary.split()),
             fields=fields,
+            data=answer.data,
+            schema_name=self._form.name if self._form else None,
             engine="openai",
             model=whole.model or self._settings.model,
             usage=whole.usage,
@@ -111,7 +125,7 @@ def _groups(parts: Sequence[Reading], limit: int) -> list[list[Reading]]:
     groups: list[list[Reading]] = []
     size = 0
     for part in parts:
-        length = len(part.answer.model_dump_json())
+        length = len(part.answer.told())
         if not groups or (size + length > limit and len(groups[-1]) > 1):
             groups.append([])
             size = 0

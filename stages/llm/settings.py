@@ -1,10 +1,10 @@
 """The operator's settings of the LLM stage, from `MILLRACE_LLM_…` variables."""
 
 from datetime import timedelta
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline import PermanentError
 
@@ -50,6 +50,20 @@ class LlmSettings(BaseSettings):
 
     concurrency: int = Field(default=4, ge=1)
     """Requests of one job at the same time. Default 4: the slots of a usual local server."""
+
+    schemas: Annotated[dict[str, str], NoDecode] = {}
+    """Schemas that jobs may name: `timesheet=acme.forms:Timesheet`, several parted by commas, each a
+    pydantic model which the worker can import. Default none: there are built-in ones."""
+
+    @field_validator("schemas", mode="before")
+    @classmethod
+    def _places(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [each.partition("=") for each in value.split(",") if each.strip()]
+        if not all(name.strip() and place.strip() for name, _, place in pairs):
+            raise ValueError("give name=package.module:Model, several parted by commas")
+        return {name.strip(): place.strip() for name, _, place in pairs}
 
     @field_validator("timeout", mode="before")
     @classmethod

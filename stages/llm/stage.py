@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 from pipeline import RetryPolicy, StageContext, stage
+from stages.llm.choice import form_of
 from stages.llm.extractive import extract
+from stages.llm.extractive.filling import filled
 from stages.llm.params import LlmParams
 from stages.llm.settings import LlmSettings
 from stages.outputs import LlmOutput, NerOutput, OcrOutput
@@ -14,7 +16,7 @@ EXTRACTION_TIME = timedelta(minutes=5)
 
 @stage(
     name="llm",
-    version=1,
+    version=2,
     timeout=timedelta(hours=1),
     # An endpoint that restarts is away for minutes: five attempts reach over about five of them.
     retry=RetryPolicy(max_attempts=5, first=timedelta(seconds=10), factor=3),
@@ -24,7 +26,8 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
 
     With `MILLRACE_LLM_BASE_URL` set, an OpenAI-compatible endpoint answers; its quotes are checked
     against the text. Without, the extractive engine does, which is a stand-in and not an LLM. A
-    document without text is never sent.
+    document without text is never sent. Both fill the schema that the job asks for, the extractive
+    engine as far as it knows what a property's name means.
 
     Raises:
         TemporaryError: the endpoint is busy, failing, too slow, or does not answer as asked.
@@ -33,13 +36,15 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
     """
     text = await context.output(OcrOutput)
     settings = LlmSettings.read()
+    form = form_of(params, settings, text.text)
     if settings.base_url is None or not text.text.strip():
-        return await context.run_process(
+        found = await context.run_process(
             extract, context.document.name, text, entities, params, timeout=EXTRACTION_TIME
         )
+        return found if form is None else filled(found, form)
     # Imported here: the child processes of the extractive engine need no client.
     from stages.llm.endpoint import open_endpoint
     from stages.llm.reader import Reader
 
     async with open_endpoint(settings) as endpoint:
-        return await Reader(context, endpoint, settings, params).read(text, entities)
+        return await Reader(context, endpoint, settings, params, form).read(text, entities)

@@ -8,8 +8,10 @@ import pytest
 
 from pipeline import PermanentError, TemporaryError, run_stage
 from pipeline.trial import MemoryServices
-from stages.llm import LlmSettings, llm
+from stages.llm import LlmParams, LlmSettings, llm
 from stages.llm.endpoint import Message, open_endpoint
+from stages.llm.forms import Receipt
+from stages.llm.json_schema import leaves
 from stages.outputs import LlmOutput
 from tests.llm_documents import entities, example, recognised
 from tests.llm_server import API_KEY, serve, write_model
@@ -51,6 +53,15 @@ async def test_a_model_of_random_weights_answers_in_the_schema(file: Path) -> No
     # What it says is noise, which the text does not bear out.
     assert output.fields
     assert not any(field.grounded for field in output.fields)
+
+
+async def test_the_server_keeps_to_the_schema_of_the_job(file: Path) -> None:
+    params = LlmParams.model_validate({"schema": "receipt"})
+    output = await run_stage(llm, file, earlier=example("receipt.jpg"), params=params)
+    assert isinstance(output, LlmOutput)
+    assert output.data is not None
+    assert output.data.keys() == Receipt.model_fields.keys()
+    assert {field.name for field in output.fields} == {name for name, _ in leaves(output.data)}
 
 
 async def test_chunks_and_their_merge(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
 
+from stages.llm.evidence import Evidence
 from stages.llm.expected import DocumentType
 from stages.llm.extractive.agreement import contract
 from stages.llm.extractive.bill import invoice, receipt
@@ -39,7 +40,9 @@ def extract(name: str, text: OcrOutput, entities: NerOutput, params: LlmParams) 
         type=type_,
         title=_heading(type_, fields) or title(facts) or stem,
         summary=summary(type_, fields, text.pages, params.summary_sentences),
-        fields=[each for each in fields if params.fields is None or each.name in params.fields],
+        fields=Evidence(text.pages).judged(
+            each for each in fields if params.fields is None or each.name in params.fields
+        ),
         engine="extractive",
     )
 
