@@ -10,10 +10,11 @@ import anyio
 import httpx
 import openai
 
-from pipeline import PermanentError, TemporaryError
+from pipeline import PermanentError, Snooze, TemporaryError
+from stages.llm.breaker import Breaker
 from stages.llm.completion import Completion
 from stages.llm.dialect import Dialect
-from stages.llm.faults import as_stage_error, is_too_long
+from stages.llm.faults import as_stage_error, is_away, is_too_long, wait_of
 from stages.llm.settings import LlmSettings
 
 # An answer of 4,096 tokens is some 20 kB; whatever is this long is none.
@@ -22,6 +23,8 @@ MAX_BODY = 8 * 1024 * 1024
 logging.getLogger("openai").setLevel(logging.INFO)
 # What each endpoint and model was found to understand, for the life of the process.
 _understood: dict[tuple[str, str], Dialect] = {}
+# Shared by all attempts of the process, as they share the endpoint.
+_breakers: dict[tuple[str, str], Breaker] = {}
 
 
 class Message(TypedDict):
@@ -61,6 +64,7 @@ class Endpoint:
         self._settings = settings
         self._model = model
         self._key = (str(settings.base_url), model)
+        self._breaker = _breakers.setdefault(self._key, Breaker())
 
     async def complete(self, messages: Sequence[Message], schema: dict[str, Any]) -> Completion:
         """Ask for one completion in the form of `schema`, in the strictest way the endpoint knows.
@@ -68,24 +72,44 @@ class Endpoint:
         The first call finds out which that is; later ones in this process start from it.
 
         Raises:
-            TemporaryError: busy, failing, unreachable, too slow, or no completion in the answer.
+            Snooze: busy or away, or was so just now: nobody's fault, and no attempt is charged.
+            TemporaryError: failing, too slow, or no completion in the answer.
             PermanentError: the request is refused; the message names the setting to check.
         """
         dialect = _understood.get(self._key, Dialect())
         while True:
-            try:
-                body = await self._send(messages, schema, dialect)
-            except openai.APIStatusError as error:
-                plainer = dialect.plainer(error.param) if _refuses_form(error) else None
-                if plainer is None:
-                    raise as_stage_error(error) from None
-                dialect = plainer
-            except openai.APIError as error:
-                raise as_stage_error(error) from None
-            else:
-                completion = Completion.parse(body)
-                _understood[self._key] = dialect
-                return completion
+            with self._breaker.request():
+                try:
+                    body = await self._send(messages, schema, dialect)
+                    completion = Completion.parse(body)
+                except openai.APIStatusError as error:
+                    plainer = dialect.plainer(error.param) if _refuses_form(error) else None
+                    if plainer is None:
+                        raise self._failure(error) from None
+                    dialect = plainer
+                except openai.APIError as error:
+                    raise self._failure(error) from None
+                except TemporaryError as error:
+                    self._breaker.failed(str(error))
+                    raise
+                except PermanentError:
+                    self._breaker.answered()
+                    raise
+                else:
+                    self._breaker.answered()
+                    _understood[self._key] = dialect
+                    return completion
+
+    def _failure(self, error: openai.APIError) -> Snooze | TemporaryError | PermanentError:
+        """Return the stage's error, and tell the breaker."""
+        meant = as_stage_error(error)
+        if is_away(error):
+            return self._breaker.away(str(meant), wait_of(error))
+        if isinstance(meant, PermanentError):
+            self._breaker.answered()
+        else:
+            self._breaker.failed(str(meant))
+        return meant
 
     async def _send(self, messages: Sequence[Message], schema: dict[str, Any], dialect: Dialect) -> bytes:
         if dialect.needs_schema_in_prompt:

@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+import httpx
 import openai
 
 from pipeline import PermanentError, TemporaryError
@@ -29,8 +30,24 @@ def as_stage_error(error: openai.APIError) -> TemporaryError | PermanentError:
     status = error.status_code
     answered = f"the LLM endpoint answered {status}{_code(error)}"
     if status in (408, 409, 425, 429) or status >= 500:
-        return TemporaryError(answered, retry_after=retry_after(error.response.headers.get("retry-after")))
+        return TemporaryError(answered, retry_after=wait_of(error))
     return PermanentError(f"{answered}: {_advice(error)}")
+
+
+def is_away(error: openai.APIError) -> bool:
+    """Tell whether the endpoint is overloaded, away or asks for a pause: never a document's fault."""
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code in (429, 502, 503, 504) or wait_of(error) is not None
+    if isinstance(error, openai.APITimeoutError):
+        return isinstance(error.__cause__, httpx.ConnectTimeout)
+    return isinstance(error.__cause__, httpx.ConnectError)
+
+
+def wait_of(error: openai.APIError) -> timedelta | None:
+    """Return the pause that the endpoint asks for."""
+    if not isinstance(error, openai.APIStatusError):
+        return None
+    return retry_after(error.response.headers.get("retry-after"))
 
 
 def is_too_long(error: openai.APIStatusError) -> bool:

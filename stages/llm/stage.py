@@ -18,7 +18,7 @@ EXTRACTION_TIME = timedelta(minutes=5)
     name="llm",
     version=2,
     timeout=timedelta(hours=1),
-    # An endpoint that restarts is away for minutes: five attempts reach over about five of them.
+    # For a server's 500s and answers that can't be used; one that is away charges no attempt.
     retry=RetryPolicy(max_attempts=5, first=timedelta(seconds=10), factor=3),
 )
 async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> LlmOutput:
@@ -30,7 +30,8 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
     engine as far as it knows what a property's name means.
 
     Raises:
-        TemporaryError: the endpoint is busy, failing, too slow, or does not answer as asked.
+        Snooze: the endpoint is away, or asks for a pause: it is left alone, and no attempt is charged.
+        TemporaryError: the endpoint is failing, too slow, or does not answer as asked.
         PermanentError: a setting is wrong, or the endpoint refuses; the message says what to change.
         PartError: one of these as its cause, in one chunk of a long document.
     """

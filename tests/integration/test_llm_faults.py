@@ -11,10 +11,11 @@ import anyio
 import pytest
 from anyio.abc import SocketStream
 
-from pipeline import PermanentError, TemporaryError, run_stage
+from pipeline import PermanentError, Snooze, TemporaryError, run_stage
 from pipeline.errors import PartError
 from pipeline.trial import MemoryServices
 from stages.llm import LlmParams, llm
+from stages.llm.breaker import FIRST, IN_A_ROW
 from stages.outputs import LlmOutput, NerOutput, OcrOutput, Usage
 from tests.llm_documents import CHARACTER, LEADING, recognised
 from tests.llm_faults import (
@@ -94,7 +95,7 @@ async def test_an_invented_quote_is_not_grounded(read: Read) -> None:
     ("answer", "expected", "words"),
     [
         (error(500), TemporaryError, "500"),
-        (status(502, "<html>bad gateway</html>", content_type="text/html"), TemporaryError, "502"),
+        (status(502, "<html>bad gateway</html>", content_type="text/html"), Snooze, "502"),
         (status(200, "<html>hello</html>", content_type="text/html"), TemporaryError, "no chat completion"),
         (status(200, '{"choices": [{"mess'), TemporaryError, "no chat completion"),
         (status(200, '{"choices": []}'), TemporaryError, "no chat completion: choices"),
@@ -158,7 +159,7 @@ async def test_a_cancelled_attempt_leaves_no_connection(read: Read) -> None:
 async def test_nobody_listens(read: Read) -> None:
     async with fault_server(hangs) as server:
         pass
-    with pytest.raises(TemporaryError, match="cannot be reached"):
+    with pytest.raises(Snooze, match="cannot be reached"):
         await read(server)
 
 
@@ -167,32 +168,52 @@ async def test_nobody_listens(read: Read) -> None:
     [
         ({"retry_after": "7"}, timedelta(seconds=7)),
         ({"retry_after": "1.5"}, timedelta(seconds=1.5)),
-        ({"retry_after": "-3"}, timedelta(0)),
+        ({"retry_after": "-3"}, timedelta(seconds=1)),
         ({"retry_after": "99999999999"}, timedelta(hours=1)),
-        ({"retry_after": "nan"}, None),
-        ({"retry_after": "soon"}, None),
-        ({"retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}, timedelta(0)),
-        ({}, None),
+        ({"retry_after": "nan"}, FIRST),
+        ({"retry_after": "soon"}, FIRST),
+        ({"retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}, timedelta(seconds=1)),
+        ({}, FIRST),
     ],
 )
 @pytest.mark.parametrize("code", [429, 503])
-async def test_retry_after_is_passed_on(
-    read: Read, code: int, header: dict[str, str], wait: timedelta | None
+async def test_a_busy_endpoint_charges_no_attempt_and_is_left_alone_as_long_as_it_asks(
+    read: Read, code: int, header: dict[str, str], wait: timedelta
 ) -> None:
     async with fault_server(status(code, "{}", **header)) as server:
-        with pytest.raises(TemporaryError, match=str(code)) as caught:
-            await read(server)
-    assert caught.value.retry_after == wait
+        for _ in range(2):
+            with pytest.raises(Snooze, match=str(code)) as caught:
+                await read(server)
+            assert 0.9 * wait <= caught.value.delay <= 1.25 * wait
     assert len(server.requests) == 1
+
+
+async def test_a_server_that_keeps_failing_is_left_alone_by_everybody(read: Read) -> None:
+    async with fault_server(error(500)) as server:
+        for _ in range(IN_A_ROW):
+            with pytest.raises(TemporaryError, match="500"):
+                await read(server)
+        with pytest.raises(Snooze, match="waiting as the LLM endpoint answered 500"):
+            await read(server)
+    assert len(server.requests) == IN_A_ROW
+
+
+async def test_a_long_document_waits_without_losing_what_it_has(read: Read, tmp_path: Path) -> None:
+    services = MemoryServices(tmp_path / "a.txt", {})
+    texts = ["Oak and elm. " * 60] * 2
+    async with fault_server(says(ANSWER), status(429, "{}", retry_after="9")) as server:
+        with pytest.raises(PartError, match="chunk 2") as caught:
+            await read(server, *texts, services=services, max_characters="800", concurrency="1")
+    assert isinstance(caught.value.__cause__, Snooze)
+    assert "chunk-1" in services.saved
 
 
 async def test_retry_after_may_be_a_date(read: Read) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
     async with fault_server(status(429, "{}", retry_after=date)) as server:
-        with pytest.raises(TemporaryError) as caught:
+        with pytest.raises(Snooze) as caught:
             await read(server)
-    assert caught.value.retry_after is not None
-    assert timedelta(minutes=8) < caught.value.retry_after <= timedelta(minutes=10)
+    assert timedelta(minutes=8) < caught.value.delay <= timedelta(minutes=12.5)
 
 
 async def test_a_wrong_answer_may_be_corrected_once(read: Read) -> None:

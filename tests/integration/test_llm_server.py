@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import PermanentError, TemporaryError, run_stage
+from pipeline import PermanentError, Snooze, run_stage
 from pipeline.trial import MemoryServices
 from stages.llm import LlmParams, LlmSettings, llm
 from stages.llm.endpoint import Message, open_endpoint
@@ -98,11 +98,11 @@ async def test_a_schema_that_the_server_refuses_falls_back_to_any_object() -> No
     assert completion.usage.prompt_tokens > len(json.dumps(refused))
 
 
-async def test_a_server_that_is_gone_is_temporary(
+async def test_a_server_that_is_gone_charges_no_attempt(
     file: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve(model) as url:
         monkeypatch.setenv("MILLRACE_LLM_BASE_URL", url)
         await run_stage(llm, file, earlier=example("receipt.jpg"))
-    with pytest.raises(TemporaryError, match="cannot be reached"):
+    with pytest.raises(Snooze, match="cannot be reached"):
         await run_stage(llm, file, earlier=example("receipt.jpg"))
