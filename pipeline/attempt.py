@@ -43,6 +43,7 @@ class Attempt:
         self._path: Path | None = None
         self._reading: anyio.Lock | None = None
         # Checkpoints of another version, or of another input, are not this attempt's.
+        self._version = stage.version
         self._prefix = f"{stage.version}.{holding.task.input.sha256[:16]}."
         self.told: Progress | None = None
         """The last progress of this attempt."""
@@ -96,6 +97,20 @@ class Attempt:
     async def trusted(self) -> None:
         """Return while the lease is surely held, else when it has been renewed."""
         await self._holding.trusted()
+
+    async def recall(self, key: Mapping[str, Any]) -> tuple[Any] | None:
+        """Return what this stage remembers of earlier jobs of the tenant, None where it is nothing."""
+        memory = self._desk.store.memory
+        return await until_available(
+            lambda: memory.recall(self._task, self._version, key), "remembering what was done before"
+        )
+
+    async def keep(self, key: Mapping[str, Any], value: Any, lifetime: timedelta) -> None:
+        """Remember a value for later jobs of the tenant."""
+        memory = self._desk.store.memory
+        await until_available(
+            lambda: memory.keep(self._task, self._version, key, value, lifetime), "keeping what was done"
+        )
 
     def report(self, progress: Progress) -> None:
         """Note progress for the next tick."""

@@ -58,6 +58,14 @@ class AttemptServices(Protocol):
         """Return while this attempt surely holds its task; while that isn't known, wait."""
         ...
 
+    async def recall(self, key: Mapping[str, Any]) -> tuple[Any] | None:
+        """Return the value that this stage remembers under a key, of this tenant's jobs; else None."""
+        ...
+
+    async def keep(self, key: Mapping[str, Any], value: Any, lifetime: timedelta) -> None:
+        """Remember a value for this stage and tenant, durably."""
+        ...
+
     def report(self, progress: Progress) -> None:
         """Note progress; it is written with the next renewal."""
         ...
@@ -198,6 +206,31 @@ class StageContext:
         await self._services.save(key, encoded, progress() if progress else None)
         saved[key] = encoded
         self.log.debug("saved %s", key)
+        return value
+
+    async def remember(
+        self,
+        key: Mapping[str, Any],
+        function: Callable[[], Awaitable[T]],
+        type_: type[T],
+        *,
+        lifetime: timedelta,
+        fresh: bool = False,
+    ) -> T:
+        """Return what any job of this tenant got for `key` at this stage, or make it and remember it.
+
+        For what costs money or much time and depends on nothing but `key`, which is JSON and holds all of
+        it: a model's name, its settings, the whole input; it is stored as a hash. `type_` is as for
+        `checkpoint`. It is over after `lifetime`, and with another version of the stage. `fresh` makes it
+        anew, and remembers that.
+        """
+        adapter = TypeAdapter(type_)
+        found = None if fresh else await self._services.recall(key)
+        if found is not None:
+            return adapter.validate_python(found[0])
+        await self._services.trusted()
+        value = await function()
+        await self._services.keep(key, adapter.dump_python(value, mode="json"), lifetime)
         return value
 
     async def each(

@@ -4,9 +4,11 @@ In a script, call it below `if __name__ == "__main__":`, as child processes impo
 """
 
 import hashlib
+import json
 import mimetypes
 import os
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ class MemoryServices:
         self.outputs = outputs
         self.saved: dict[str, Any] = {}
         self.reported: list[Progress] = []
+        self.remembered: dict[str, Any] = {}
 
     async def document_path(self) -> Path:
         """Return the file itself."""
@@ -44,6 +47,15 @@ class MemoryServices:
 
     async def trusted(self) -> None:
         """Nobody else can hold a trial's task."""
+
+    async def recall(self, key: Mapping[str, Any]) -> tuple[Any] | None:
+        """Return what was remembered in this trial."""
+        text = json.dumps(key, sort_keys=True)
+        return (self.remembered[text],) if text in self.remembered else None
+
+    async def keep(self, key: Mapping[str, Any], value: Any, lifetime: timedelta) -> None:
+        """Remember, for as long as these services live."""
+        self.remembered[json.dumps(key, sort_keys=True)] = value
 
     def report(self, progress: Progress) -> None:
         """Keep the progress."""

@@ -103,7 +103,7 @@ class DocumentField(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens, as the endpoint counted them; zero for the extractive engine."""
+    """Tokens, as the endpoint counted them; none for the extractive engine and remembered answers."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

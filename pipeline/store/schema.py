@@ -126,6 +126,7 @@ VALIDATORS: dict[str, Doc] = {
     "workers": {},
     "pipelines": {},
     "keys": {},
+    "memories": {},
 }
 
 INDEXES: dict[str, list[IndexModel]] = {
@@ -179,6 +180,10 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="file",
             partialFilterExpression={"file_id": {"$exists": True}},
         ),
+    ],
+    "memories": [
+        IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
+        IndexModel([("job", ASCENDING)], name="job"),
     ],
     "uploads": [IndexModel([("started_at", ASCENDING)], name="age")],
     # As the GridFS specification asks.

@@ -17,6 +17,7 @@ from pipeline.store.driver import Client, Doc, make_client, require_replica_set,
 from pipeline.store.jobs import Jobs
 from pipeline.store.keys import Keys
 from pipeline.store.listeners import Listeners
+from pipeline.store.memory import Memory
 from pipeline.store.outputs import Outputs
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.repair import Repairs, Verification
@@ -43,6 +44,7 @@ class Store:
         self.workers = Workers(self.db)
         self.pipelines = Pipelines(self.db)
         self.keys = Keys(self.db)
+        self.memory = Memory(self.db)
 
     async def __aenter__(self) -> Self:
         """Connect.

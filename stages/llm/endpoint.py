@@ -66,6 +66,11 @@ class Endpoint:
         self._key = (str(settings.base_url), model)
         self._breaker = _breakers.setdefault(self._key, Breaker())
 
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """All that an answer depends on beside the question: whom it is asked of, and its limit."""
+        return (*self._key, self._settings.max_tokens)
+
     async def complete(self, messages: Sequence[Message], schema: dict[str, Any]) -> Completion:
         """Ask for one completion in the form of `schema`, in the strictest way the endpoint knows.
 

@@ -28,6 +28,9 @@ class LlmParams(BaseModel, extra="forbid", validate_by_name=True, validate_by_al
     """BCP 47 tag of the summary's language. None: the document's own. The extractive engine, which
     cannot translate, does not heed it."""
 
+    force: bool = False
+    """Ask the endpoint also what was asked before; the new answers are remembered."""
+
     @field_validator("json_schema")
     @classmethod
     def _usable(cls, value: dict[str, Any] | str | None) -> dict[str, Any] | str | None:

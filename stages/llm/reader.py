@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from pipeline import PermanentError, StageContext
-from stages.llm.endpoint import Endpoint
+from stages.llm.endpoint import Endpoint, Message
 from stages.llm.evidence import Evidence
 from stages.llm.form import Form
 from stages.llm.params import LlmParams
@@ -13,7 +13,7 @@ from stages.llm.passages import Chunk, chunks
 from stages.llm.prompt import merging, reading
 from stages.llm.question import Reading, ask, total_usage
 from stages.llm.settings import LlmSettings
-from stages.outputs import LlmOutput, NerOutput, OcrOutput
+from stages.outputs import LlmOutput, NerOutput, OcrOutput, Usage
 
 
 class _Plan(BaseModel):
@@ -55,7 +55,7 @@ class Reader:
 
         async def one(chunk: Chunk) -> Reading:
             messages = reading(pages, chunk, entities.entities, self._params, form)
-            return await ask(self._endpoint, messages, form)
+            return await self._ask(messages, form)
 
         if len(plan.chunks) == 1:
             whole = await one(plan.chunks[0])
@@ -77,6 +77,27 @@ class Reader:
             )
         return _Plan(limit=limit, chunks=made)
 
+    async def _ask(self, messages: list[Message], form: Form | None) -> Reading:
+        """Ask, or give the answer that an earlier job got, which costs nothing now."""
+        asked = False
+
+        async def anew() -> Reading:
+            nonlocal asked
+            asked = True
+            return await ask(self._endpoint, messages, form)
+
+        if not self._settings.remember:
+            return await anew()
+        key = {
+            "endpoint": list(self._endpoint.key),
+            "messages": list(messages),
+            "schema": form.schema if form else None,
+        }
+        reading = await self._context.remember(
+            key, anew, Reading, lifetime=self._settings.remember, fresh=self._params.force
+        )
+        return reading if asked else reading.model_copy(update={"usage": Usage()})
+
     async def _merged(self, parts: list[Reading], limit: int) -> Reading:
         """Merge answers group by group until one is left."""
         level = 0
@@ -95,7 +116,7 @@ class Reader:
         if len(parts) == 1:
             return parts[0]
         messages = merging([each.answer.told() for each in parts], self._params, self._form)
-        merged = await ask(self._endpoint, messages, self._form)
+        merged = await self._ask(messages, self._form)
         usage = total_usage([merged.usage, *(each.usage for each in parts)])
         return merged.model_copy(update={"usage": usage})
 

@@ -55,6 +55,10 @@ class LlmSettings(BaseSettings):
     """Schemas that jobs may name: `timesheet=acme.forms:Timesheet`, several parted by commas, each a
     pydantic model which the worker can import. Default none: there are built-in ones."""
 
+    remember: timedelta = timedelta(days=7)
+    """How long an answer is used again when a job of the same tenant asks the same of the same text; 0:
+    not at all. Default 7 days: answers hold what documents say, and most repeats come soon."""
+
     @field_validator("schemas", mode="before")
     @classmethod
     def _places(cls, value: object) -> object:
@@ -65,7 +69,7 @@ class LlmSettings(BaseSettings):
             raise ValueError("give name=package.module:Model, several parted by commas")
         return {name.strip(): place.strip() for name, _, place in pairs}
 
-    @field_validator("timeout", mode="before")
+    @field_validator("timeout", "remember", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
         if isinstance(value, str) and value.replace(".", "", 1).isdecimal():

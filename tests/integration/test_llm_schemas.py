@@ -81,3 +81,29 @@ async def test_a_part_need_not_have_what_the_whole_must(file: Path, monkeypatch:
     assert set(services.saved) == {"plan", "chunk-1", "chunk-2", "merge-1-1"}
     assert output.data == DATA
     assert '"data"' in server.requests[2].body["messages"][-1]["content"]
+
+
+async def test_the_same_question_is_paid_for_once_unless_it_is_forced(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = MemoryServices(file, {})
+    earlier = (recognised("Total 5.25"), NerOutput(entities=[], engine="test"))
+
+    async def tokens(**settings: str) -> int:
+        monkeypatch.setenv("MILLRACE_LLM_REMEMBER", settings.get("remember", "3600"))
+        params = LlmParams(json_schema=SCHEMA, force="force" in settings)
+        output = await run_stage(llm, file, earlier=earlier, params=params, services=services)
+        assert isinstance(output, LlmOutput)
+        assert output.data == DATA
+        services.saved.clear()  # as another job
+        return output.usage.total_tokens
+
+    async with fault_server(says(GOOD)) as server:
+        monkeypatch.setenv("MILLRACE_LLM_BASE_URL", server.base_url)
+        monkeypatch.setenv("MILLRACE_LLM_MODEL", "m")
+        assert [await tokens(), await tokens()] == [12, 0]
+        assert await tokens(force="yes") == 12
+        assert await tokens(remember="0") == 12
+        monkeypatch.setenv("MILLRACE_LLM_MODEL", "n")
+        assert await tokens() == 12
+    assert len(server.requests) == 4
