@@ -115,7 +115,7 @@ class Wakeups:
             self._wake(jobs=False, priority=priority, as_of=cluster_time(event.token))
 
     def _on_worker(self, event: Event) -> None:
-        if event.operation == "insert":
-            self._turns.peers.join(event.id, event.fields.get("queues", ()))
-        else:
+        if event.operation == "delete":
             self._turns.peers.leave(event.id)
+        else:
+            self._turns.peers.join(event.id, event.fields.get("queues", ()))
