@@ -30,10 +30,13 @@ class Admitter:
         self.refused: set[str] = set()
         """Jobs that can't be admitted, and would be met again and again."""
 
-    async def admit(self, jobs: Sequence[Mapping[str, Any]], hold: Hold | None) -> list[Task]:
+    async def admit(
+        self, jobs: Sequence[Mapping[str, Any]], hold: Hold | None, blocker: str | None = None
+    ) -> list[Task]:
         """Admit jobs, as the backlog gives them; returns the first tasks of those that `hold` begins.
 
-        Those that are not due, and all without `hold`, get a task that waits to be claimed. Jobs that others
+        Those that are not due, and all without `hold`, get a task that waits to be claimed, in the pond of
+        `blocker` when that is given. Jobs that others
         admitted, or that were cancelled, are left out.
         """
         crash_point("admit.seen")
@@ -42,7 +45,7 @@ class Admitter:
         begins: list[Begin | None] = []
         for job in jobs:
             try:
-                change, begin = self._change(job, hold if job["due"] else None, traced=traced)
+                change, begin = self._change(job, hold if job["due"] else None, blocker, traced=traced)
             except (KeyError, TypeError, ValueError) as error:
                 self._refuse(job["_id"], f"it is malformed ({error!r}), inserted past the validator")
                 continue
@@ -58,14 +61,15 @@ class Admitter:
         return begun
 
     def _change(
-        self, job: Mapping[str, Any], hold: Hold | None, *, traced: bool
+        self, job: Mapping[str, Any], hold: Hold | None, blocker: str | None, *, traced: bool
     ) -> tuple[Change, Begin | None]:
         submitted = _submitted(job)
         traceparent = submitted.traceparent
         if traced:
             with telemetry.span(telemetry.ADMIT, {telemetry.JOB: submitted.id}, traceparent):
                 traceparent = traceparent or telemetry.current_traceparent()
-        change = transitions.admit(submitted, self._pipelines[submitted.pipeline], traceparent, hold)
+        pipeline = self._pipelines[submitted.pipeline]
+        change = transitions.admit(submitted, pipeline, traceparent, hold, blocker)
         if hold is None:
             return change, None
         [(_, created)] = change.creates

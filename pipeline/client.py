@@ -10,6 +10,7 @@ from pipeline import telemetry
 from pipeline.crashpoints import crash_point
 from pipeline.errors import NotFound, SubmissionError
 from pipeline.model import DEFAULT_TENANT
+from pipeline.reasons import WhyView, why
 from pipeline.store import Store
 from pipeline.store.documents import CHUNK_BYTES, InlineFile, StoredFile
 from pipeline.submission import clean_name, job_document
@@ -128,6 +129,15 @@ class Client:
         else:
             await self._store.jobs.rerun(job, self.tenant, stage)
         return await self.get(job)
+
+    async def why(self, job: str) -> WhyView:
+        """Tell why a job isn't running: what is paused or missing, until when it waits, behind how many.
+
+        Raises:
+            NotFound: this tenant has no such job.
+        """
+        found = await self._store.jobs.get(job, self.tenant)
+        return await why(self._store, found, await self._store.jobs.tasks([job]))
 
     async def stage_names(self) -> Mapping[str, Sequence[str]]:
         """Return the stages of every registered pipeline, in its newest version, of a few seconds ago."""

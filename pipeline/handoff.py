@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline import transitions
+from pipeline.gates import Gates
 from pipeline.model import Change, Hold, Input, Lease, Succeeded, Task, queue_name
 from pipeline.stage import Pipeline
 from pipeline.store.changes import OperationTime
@@ -35,6 +36,7 @@ class HandOff:
         clock: ServerClock,
         lease_for: timedelta,
         may_go_on: Callable[[int], bool],
+        gates: Gates,
     ) -> None:
         """Make one; `may_go_on` tells whether a task of this priority comes before everything that waits."""
         self._worker = worker
@@ -42,6 +44,7 @@ class HandOff:
         self._clock = clock
         self._lease_for = lease_for
         self._may_go_on = may_go_on
+        self._gates = gates
         self._claim_id = uuid4().hex
         """Of all tasks that this worker creates as claimed: with the fence it tells holders apart."""
         self._latest: Hold | None = None
@@ -68,7 +71,8 @@ class HandOff:
         hold: Hold | None = None
         if following is not None and not task.alone and self._may_go_on(task.priority):
             queue = queue_name(pipeline.name, pipeline.version, following.name)
-            hold = self.hold(task.as_of) if queue in self._queues else None
+            open_ = queue in self._queues and self._gates.lets(queue, task.tenant)
+            hold = self.hold(task.as_of) if open_ else None
         change = transitions.complete(task, result, pipeline, hold)
         if hold is None:
             return change, None

@@ -5,15 +5,18 @@ first, and no more than can be begun. The compare-and-sets of claim and admissio
 """
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from pipeline.admitter import Admitter
-from pipeline.model import PRIORITY_RANGE, Hold, Task
+from pipeline.gates import Gates
+from pipeline.model import PRIORITY_RANGE, Hold, Task, tenant_of
 from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import OperationTime
+from pipeline.store.ponds import Ponds
 from pipeline.store.tasks import Tasks, one_kind, runs_alone
 from pipeline.turns import Turns
 
@@ -62,10 +65,11 @@ class Intake:
         *,
         tasks: Tasks,
         backlog: Backlog,
+        ponds: Ponds,
         admitter: Admitter,
         turns: Turns,
+        gates: Gates,
         hold: Callable[[OperationTime | None], Hold | None],
-        queues: Sequence[str],
         first_queues: Mapping[str, str],
         worker: str,
         lease_for: timedelta,
@@ -73,10 +77,11 @@ class Intake:
         """Make one; `first_queues` are the queues of pipelines' first stages, by pipeline."""
         self._tasks = tasks
         self._backlog = backlog
+        self._ponds = ponds
         self._admitter = admitter
         self._turns = turns
+        self._gates = gates
         self._hold = hold
-        self._queues = list(queues)
         self._first_queues = first_queues
         self._worker = worker
         self._lease_for = lease_for
@@ -111,6 +116,8 @@ class Intake:
         """
         if self._tasks.unanswered:
             return Haul(await self._tasks.take([], free, self._worker, self._lease_for), more=True)
+        if self._gates.drained:
+            return Haul()
         free = min(free, MOST_AT_ONCE)
         hints, self._hints = self._hints, _Hints(tasks=False, jobs=False, priority=None)
         try:
@@ -123,7 +130,11 @@ class Intake:
         limit = max(free, min(MOST_CANDIDATES, 2 * free * self._turns.peers.count))
         if self._turns.peers.alone:
             limit = free
+        if self._gates.holds_back:
+            limit = MOST_CANDIDATES
         ready, jobs = await self._candidates(hints, limit)
+        if self._gates.holds_back:
+            ready, jobs = await self._without_blocked(ready, jobs)
         kind = ready[: len(one_kind([each.document for each in ready]))]
         chosen = self._choose([*kind, *jobs], free)
         if kind and runs_alone(kind[0].document):
@@ -136,7 +147,10 @@ class Intake:
         admissions = [each.document for each in chosen if not each.ready]
         haul = Haul()
         if claims:
-            haul.tasks += await self._tasks.take(claims, len(claims), self._worker, self._lease_for)
+            from_ponds = any("#" in each.queue for each in chosen)
+            haul.tasks += await self._tasks.take(
+                claims, len(claims), self._worker, self._lease_for, from_ponds=from_ponds
+            )
         if admissions:
             haul.tasks += await self._admit(admissions)
         if len(haul.tasks) < len(chosen):  # lost to others, or not due, or to be claimed now
@@ -148,16 +162,46 @@ class Intake:
         ready: list[Mapping[str, Any]] = []
         jobs: list[Mapping[str, Any]] = []
         if hints.tasks:
-            ready += await self._tasks.ready(self._queues, limit)
+            ready += await self._tasks.ready(self._gates.queues(), limit)
         if hints.jobs:
-            whole, refused = self._turns.peers.alone, self._admitter.refused
-            jobs += await self._backlog.best(limit, self._as_of, whole=whole, without=refused)
+            whole = self._turns.peers.alone and not self._gates.holds_back
+            jobs += await self._backlog.best(
+                limit,
+                self._as_of,
+                whole=whole,
+                without=self._admitter.refused,
+                closed=self._gates.closed(self._first_queues),
+            )
         return (
             [_Candidate(each, each["job"], each["queue"], int(each["priority"]), True) for each in ready],
             [
                 _Candidate(each, each["_id"], self._first_queues[each["pipeline"]], priority_of(each), False)
                 for each in jobs
             ],
+        )
+
+    async def _without_blocked(
+        self, ready: list[_Candidate], jobs: list[_Candidate]
+    ) -> tuple[list[_Candidate], list[_Candidate]]:
+        """Return what nothing holds back; the rest is put into ponds, where nobody meets it again."""
+        blocked: dict[tuple[str, bool], list[_Candidate]] = defaultdict(list)
+        for each in (*ready, *jobs):
+            blocker = self._gates.blocker(tenant_of(each.job))
+            if blocker is not None:
+                blocked[blocker, each.ready].append(each)
+        for (blocker, are_tasks), held in blocked.items():
+            if are_tasks:
+                await self._ponds.put([each.document["_id"] for each in held], blocker)
+                self.hint(jobs=False)
+                continue
+            for start in range(0, len(held), MOST_AT_ONCE):
+                some = [each.document for each in held[start : start + MOST_AT_ONCE]]
+                await self._admit(some, blocker)
+            self.hint(tasks=False)
+        out = {each.document["_id"] for held in blocked.values() for each in held}
+        return (
+            [each for each in ready if each.document["_id"] not in out],
+            [each for each in jobs if each.document["_id"] not in out],
         )
 
     def _choose(self, candidates: Sequence[_Candidate], free: int) -> list[_Candidate]:
@@ -190,7 +234,7 @@ class Intake:
         """Tell whether this is for others to begin, or for nobody."""
         return self._turns.others(candidate.job) or candidate.job in self._admitter.refused
 
-    async def _admit(self, jobs: Sequence[Mapping[str, Any]]) -> list[Task]:
+    async def _admit(self, jobs: Sequence[Mapping[str, Any]], blocker: str | None = None) -> list[Task]:
         if "document" not in jobs[0]:
             jobs = await self._backlog.read([job["_id"] for job in jobs], self._as_of)
-        return await self._admitter.admit(jobs, self._hold(self._as_of))
+        return await self._admitter.admit(jobs, None if blocker else self._hold(self._as_of), blocker)

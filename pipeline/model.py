@@ -87,6 +87,21 @@ def pipeline_of(queue: str) -> str:
     return queue.split("@", 1)[0]
 
 
+def subject_of(queue: str) -> str:
+    """Return what operators call the stage that is claimed by this key, whatever its version."""
+    return f"stage:{pipeline_of(queue)}/{stage_queue(queue).rsplit('/', 1)[1]}"
+
+
+def pond_name(queue: str, subject: str) -> str:
+    """Return the key of the pond that tasks are in which this subject has held back."""
+    return f"{stage_queue(queue)}#{subject}"
+
+
+def stage_queue(queue: str) -> str:
+    """Return the key by which a task is claimed that nothing holds back."""
+    return queue.split("#", 1)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The time-limited right to run a task."""

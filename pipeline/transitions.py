@@ -23,8 +23,10 @@ from pipeline.model import (
     Task,
     Update,
     Write,
+    pond_name,
     queue_name,
     stage_of,
+    stage_queue,
     task_id,
 )
 from pipeline.stage import Pipeline, Stage
@@ -55,10 +57,16 @@ def held(task: str, lease: Lease) -> Json:
     return {"_id": task, "state": "running", "lease.claim_id": lease.claim_id, "lease.fence": lease.fence}
 
 
-def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None, hold: Hold | None = None) -> Change:
+def admit(
+    job: Submitted,
+    pipeline: Pipeline,
+    traceparent: str | None,
+    hold: Hold | None = None,
+    blocker: str | None = None,
+) -> Change:
     """`submitted` → `running`, and the first stage's task; the trace goes with both.
 
-    With `hold` the task is created as claimed, and begins at once.
+    With `hold` the task is created as claimed, and begins at once; with `blocker` in that subject's pond.
     """
     job = replace(job, traceparent=traceparent)
     started = {
@@ -68,6 +76,8 @@ def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None, hold: Hol
         "traceparent": traceparent,
     }
     first = _new_task(job, pipeline, pipeline.stages[0], 1, _Given(job.document_sha256), hold)
+    if blocker is not None:
+        first["queue"] = pond_name(first["queue"], blocker)
     return Change(
         guard=Write("jobs", {"_id": job.id, "state": "submitted"}, _started(started, pipeline)),
         creates=(("tasks", first),),
@@ -242,9 +252,10 @@ def rerun_task(earlier: Json, revision: int, inputs: Mapping[str, int], given: J
 
     `inputs` are the revisions of earlier outputs, `given` what it works on: `{sha256, output}`.
     """
-    kept = ("job", "tenant", "pipeline", "pipeline_version", "stage", "queue", "priority", "max_attempts")
+    kept = ("job", "tenant", "pipeline", "pipeline_version", "stage", "priority", "max_attempts")
     return {
         **{name: earlier[name] for name in kept},
+        "queue": stage_queue(earlier["queue"]),
         "_id": task_id(earlier["job"], earlier["stage"], revision),
         "revision": revision,
         "inputs": dict(inputs),

@@ -6,7 +6,7 @@ by then that somebody did. Ranks are a hint: the claim's compare-and-set decides
 """
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -24,10 +24,12 @@ class Peers:
         self._own = own
         self._queues: dict[str, frozenset[str]] = {own: frozenset(queues)}
 
-    def replace(self, workers: Iterable[Mapping[str, Any]]) -> None:
-        """Note who is alive."""
+    def replace(self, workers: Iterable[Mapping[str, Any]], *, drained: Collection[str] = ()) -> None:
+        """Note who is alive; those who are `drained` begin nothing, and are not counted."""
         own = self._queues[self._own]
-        self._queues = {each["_id"]: frozenset(each.get("queues", ())) for each in workers}
+        self._queues = {
+            each["_id"]: frozenset(each.get("queues", ())) for each in workers if each["_id"] not in drained
+        }
         self._queues[self._own] = own
 
     def join(self, worker: str, queues: Sequence[str]) -> None:

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from pipeline.gates import Gates
+from pipeline.hosting import first_queue
 from pipeline.leases import Leases
-from pipeline.model import job_of, queue_name
+from pipeline.model import job_of
 from pipeline.rescuer import Rescuer
 from pipeline.stage import Pipeline
 from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import Changes, Event, OperationTime, cluster_time
+from pipeline.store.controls import Controls
+from pipeline.store.ponds import Ponds
 from pipeline.store.workers import Workers
 from pipeline.turns import Turns
 
@@ -28,6 +32,9 @@ class Wakeups:
         leases: Leases,
         rescuer: Rescuer,
         turns: Turns,
+        gates: Gates,
+        controls: Controls,
+        ponds: Ponds,
         wake: Wake,
         queues: Collection[str],
         pipelines: Mapping[str, Pipeline],
@@ -38,6 +45,9 @@ class Wakeups:
         self._leases = leases
         self._rescuer = rescuer
         self._turns = turns
+        self._gates = gates
+        self._controls = controls
+        self._ponds = ponds
         self._wake = wake
         self._queues = frozenset(queues)
         self._pipelines = pipelines
@@ -55,12 +65,15 @@ class Wakeups:
                 self._on_task(event)
             case "workers":
                 self._on_worker(event)
+            case "controls":
+                self._on_control(event)
 
     async def reconcile(self, since: OperationTime | None) -> int:
-        """Look for everything that there may be, and who is alive; returns how many jobs wait."""
+        """Look for all that there may be, who is alive and what is paused; returns how many jobs wait."""
         since = since or await self._changes.now()
         found = await self._backlog.size(since)
-        self._turns.peers.replace(await self._workers.alive())
+        await self._gates.read(self._controls, self._ponds, since)
+        self._turns.peers.replace(await self._workers.alive(), drained=self._gates.drained_workers)
         self._wake(as_of=since)
         self._rescuer.arm_all()
         return found
@@ -88,7 +101,7 @@ class Wakeups:
         pipeline = self._pipelines.get(job.get("pipeline", ""))
         if pipeline is None or job.get("pipeline_version") not in (None, pipeline.version):
             return None
-        queue = queue_name(pipeline.name, pipeline.version, pipeline.stages[0].name)
+        queue = first_queue(pipeline)
         return queue if queue in self._queues else None
 
     def _on_task(self, event: Event) -> None:
@@ -119,3 +132,13 @@ class Wakeups:
             self._turns.peers.leave(event.id)
         else:
             self._turns.peers.join(event.id, event.fields.get("queues", ()))
+
+    def _on_control(self, event: Event) -> None:
+        """Close a gate at once; when one opens, look for what waited behind it."""
+        if event.operation != "delete":
+            self._gates.close(event.id)
+            for worker in self._gates.drained_workers:
+                self._turns.peers.leave(worker)
+            return
+        self._gates.open(event.id)
+        self._wake(as_of=cluster_time(event.token))

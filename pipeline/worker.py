@@ -21,11 +21,12 @@ from pipeline.crashpoints import crash_point
 from pipeline.errors import DefinitionError, StoreUnavailable
 from pipeline.executor import Executor
 from pipeline.feed import Feed
+from pipeline.gates import Gates
 from pipeline.handoff import HandOff
+from pipeline.hosting import beginning, first_queue, queues_of
 from pipeline.intake import Intake
 from pipeline.leases import Leases
 from pipeline.listener import Listener
-from pipeline.model import queue_name
 from pipeline.patience import until_available
 from pipeline.processes import Processes
 from pipeline.rescuer import Rescuer
@@ -88,12 +89,14 @@ class Worker:
         self._pipelines = {pipeline.name: pipeline for pipeline in pipelines}
         if not pipelines or len(self._pipelines) != len(pipelines):
             raise DefinitionError("a worker needs at least one pipeline, and no two of one name")
-        self._queues = _queues(pipelines, stages)
+        self._queues = queues_of(pipelines, stages)
         lease = self._settings.lease
         # Of its own: it remembers the claims whose answer isn't known yet, which are this worker's alone.
         self._tasks = Tasks(store.db)
-        self._backlog = Backlog(store.db, _beginning(pipelines, self._queues))
+        self._backlog = Backlog(store.db, beginning(pipelines, self._queues))
         self._turns = Turns(Peers(self.name, self._queues))
+        self.gates = Gates(self.name, self._queues)
+        """What this worker knows to be paused."""
         self._clock = ServerClock(lease)
         self._claimer = Claimer(self._settings.slots)
         self._leases = Leases(self._tasks, lease)
@@ -136,7 +139,9 @@ class Worker:
             self._sessions = [commits.session_id for commits in (*lanes, rescues)]
             await until_available(self._register, "the start")
             committer = Committer(*lanes)
-            hand_off = HandOff(self.name, self._queues, self._clock, self._settings.lease, self._may_go_on)
+            hand_off = HandOff(
+                self.name, self._queues, self._clock, self._settings.lease, self._may_go_on, self.gates
+            )
             admitter = Admitter(committer, self._pipelines)
             self._intake = self._make_intake(admitter, hand_off)
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
@@ -176,6 +181,9 @@ class Worker:
             leases=self._leases,
             rescuer=rescuer,
             turns=self._turns,
+            gates=self.gates,
+            controls=self._store.controls,
+            ponds=self._store.ponds,
             wake=self._wake,
             queues=self._queues,
             pipelines=self._pipelines,
@@ -194,14 +202,12 @@ class Worker:
         return Intake(
             tasks=self._tasks,
             backlog=self._backlog,
+            ponds=self._store.ponds,
             admitter=admitter,
             turns=self._turns,
+            gates=self.gates,
             hold=hand_off.hold,
-            queues=self._queues,
-            first_queues={
-                each.name: queue_name(each.name, each.version, each.stages[0].name)
-                for each in self._pipelines.values()
-            },
+            first_queues={each.name: first_queue(each) for each in self._pipelines.values()},
             worker=self.name,
             lease_for=self._settings.lease,
         )
@@ -224,7 +230,7 @@ class Worker:
             if anyio.current_time() - asked_at > PEERS_AGE:
                 asked_at = anyio.current_time()
                 with suppress(StoreUnavailable):
-                    self._turns.peers.replace(await self._store.workers.alive())
+                    await self._meet_peers()
 
     async def _attempts(self, committer: Committer, hand_off: HandOff) -> None:
         """Claim and run until the soft stop, then wait for what runs, and interrupt it in the end."""
@@ -313,33 +319,14 @@ class Worker:
             alive_for=self._settings.lease,
         )
         self._clock.sample(seen_at, sent)
-        self._turns.peers.replace(await self._store.workers.alive())
+        await self.gates.read(self._store.controls, self._store.ponds)
+        await self._meet_peers()
         await self._store.pipelines.register(self._pipelines.values())
+
+    async def _meet_peers(self) -> None:
+        alive = await self._store.workers.alive()
+        self._turns.peers.replace(alive, drained=self.gates.drained_workers)
 
     async def _leave(self) -> None:
         with suppress(StoreUnavailable), anyio.move_on_after(2):
             await self._store.workers.deregister(self.name)
-
-
-def _queues(pipelines: Sequence[Pipeline], stages: Collection[str] | None) -> list[str]:
-    known = {stage.name for pipeline in pipelines for stage in pipeline.stages}
-    unknown = set(stages or ()) - known
-    if unknown:
-        raise DefinitionError(
-            f"no stage is named {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}"
-        )
-    return [
-        queue_name(pipeline.name, pipeline.version, stage.name)
-        for pipeline in pipelines
-        for stage in pipeline.stages
-        if stages is None or stage.name in stages
-    ]
-
-
-def _beginning(pipelines: Sequence[Pipeline], queues: Collection[str]) -> dict[str, int]:
-    """Return the versions of the pipelines whose first stage is claimed here."""
-    return {
-        each.name: each.version
-        for each in pipelines
-        if queue_name(each.name, each.version, each.stages[0].name) in queues
-    }

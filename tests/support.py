@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from pipeline import Document, Pipeline, StageContext, stage
 from pipeline.client import Client
+from pipeline.model import tenant_of
 from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.stage import Stage
 from pipeline.store import Store
@@ -63,7 +64,7 @@ async def until(
     store: Store, job: str, states: tuple[str, ...] = FINAL, *, stage: str | None = None
 ) -> JobView:
     """Wait, by change events, until a job (or a stage of it) is in one of these states."""
-    client = Client(store)
+    client = Client(store, tenant_of(job))
     with anyio.fail_after(60):
         async with store.changes.open(FEED) as stream:
             while True:

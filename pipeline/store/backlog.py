@@ -35,37 +35,45 @@ class Backlog:
 
     @translated
     async def best(
-        self, limit: int, as_of: OperationTime | None, *, whole: bool, without: Collection[str] = ()
+        self,
+        limit: int,
+        as_of: OperationTime | None,
+        *,
+        whole: bool,
+        without: Collection[str] = (),
+        closed: Collection[str] = (),
     ) -> list[Doc]:
         """Return the jobs to be admitted next, at most `limit`: by priority, then by age.
 
         By index alone. What was submitted until the operation time `as_of` is among them, `without` are
-        jobs to leave out. `due` says, by the server's clock, whether a job may begin. Unless they are asked
-        for `whole`, they have no more than what orders them.
+        jobs to leave out, `closed` pipelines. `due` says, by the server's clock, whether a job may begin.
+        Unless they are asked for `whole`, they have no more than what orders them.
         """
-        if not self._wanted:
+        wanted = [each for each in self._wanted if each["pipeline"] not in closed]
+        if not wanted:
             return []
         fields: Doc = dict.fromkeys(_WHOLE if whole else _KEY, 1)
         async with reading(self._client, as_of) as session:
             narrower: Doc = {"_id": {"$nin": list(without)}} if without else {}
-            found = await self._find(narrower, fields | _DUE, _ORDER, limit, session)
+            found = await self._find(wanted, narrower, fields | _DUE, _ORDER, limit, session)
             if len(found) == limit:
                 # No priority means 0, but sorts below all others: some may not be in a full answer.
                 # By age alone: with the priority in the order as well, the server would sort all of them.
                 narrower |= _WITHOUT_PRIORITY
-                found += await self._find(narrower, fields | _DUE, _ORDER[1:], limit, session)
+                found += await self._find(wanted, narrower, fields | _DUE, _ORDER[1:], limit, session)
         jobs = {job["_id"]: job for job in found}
         return sorted(jobs.values(), key=_precedence)[:limit]
 
     async def _find(
         self,
+        wanted: Sequence[Doc],
         narrower: Doc,
         fields: Doc,
         order: list[tuple[str, int]],
         limit: int,
         session: AsyncClientSession,
     ) -> list[Doc]:
-        branches = [{**each, **narrower} for each in self._wanted]
+        branches = [{**each, **narrower} for each in wanted]
         query = branches[0] if len(branches) == 1 else {"$or": branches}
         return await self._jobs.find(query, fields, session=session).sort(order).limit(limit).to_list()
 

@@ -103,6 +103,7 @@ def _watching(*events: Doc) -> Stages:
 
 _CREATED: Doc = {"operationType": {"$in": ["insert", "replace"]}}
 _PEERS: Doc = {"ns.coll": "workers", "operationType": {"$in": ["insert", "delete"]}}
+_CONTROLS: Doc = {"ns.coll": "controls", "operationType": {"$in": ["insert", "delete"]}}
 _SHOWN: list[Doc] = [
     {"ns.coll": {"$in": ["jobs", "tasks"]}, **_CREATED},
     _updated("jobs"),
@@ -127,7 +128,7 @@ WORK = _watching(
     },
     {
         "operationType": {"$in": ["insert", "replace", "delete"]},
-        "ns.coll": {"$in": ["jobs", "tasks", "workers"]},
+        "ns.coll": {"$in": ["jobs", "tasks", "workers", "controls"]},
         "fullDocument.state": {"$ne": "running"},
     },
 )
@@ -139,7 +140,7 @@ The server asks this of every write there is. A branch for each collection took 
 FEED = _watching(*_SHOWN)
 """For those who watch: every job and task, every change of a state, and progress."""
 
-WORK_AND_FEED = _watching(*_SHOWN, _PEERS)
+WORK_AND_FEED = _watching(*_SHOWN, _PEERS, _CONTROLS)
 """For a worker whose stream feeds watchers too."""
 
 

@@ -124,6 +124,7 @@ VALIDATORS: dict[str, Doc] = {
     "listeners": {},
     "gaps": {},
     "workers": {},
+    "controls": {},
     "pipelines": {},
     "keys": {},
     "memories": {},

@@ -12,6 +12,7 @@ from pipeline.store import schema
 from pipeline.store.audit import Audit, Finding
 from pipeline.store.changes import Changes
 from pipeline.store.commits import Commits
+from pipeline.store.controls import Controls
 from pipeline.store.documents import UPLOAD_GRACE, Documents
 from pipeline.store.driver import Client, Doc, make_client, require_replica_set, translated
 from pipeline.store.jobs import Jobs
@@ -20,8 +21,10 @@ from pipeline.store.listeners import Listeners
 from pipeline.store.memory import Memory
 from pipeline.store.outputs import Outputs
 from pipeline.store.pipelines import Pipelines
+from pipeline.store.ponds import Ponds
 from pipeline.store.repair import Repairs, Verification
 from pipeline.store.tasks import Tasks
+from pipeline.store.waits import Waits
 from pipeline.store.workers import Workers
 
 PING_SECONDS, CLOSE_SECONDS = 2.0, 2.0
@@ -43,6 +46,9 @@ class Store:
         self.listeners = Listeners(self.db)
         self.workers = Workers(self.db)
         self.pipelines = Pipelines(self.db)
+        self.controls = Controls(self.db)
+        self.ponds = Ponds(self.db)
+        self.waits = Waits(self.db)
         self.keys = Keys(self.db)
         self.memory = Memory(self.db)
 

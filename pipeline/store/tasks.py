@@ -20,6 +20,7 @@ from pipeline.context import Progress
 from pipeline.crashpoints import crash_point
 from pipeline.model import DocumentReference, Input, Lease, Task
 from pipeline.store.driver import Doc, is_outage, reading, translated, until_first
+from pipeline.store.ponds import STAGE_QUEUE
 
 _log = logging.getLogger("millrace.store")
 
@@ -91,18 +92,27 @@ class Tasks:
 
     @translated
     async def take(
-        self, candidates: Sequence[str], limit: int, worker: str, lease_for: timedelta
+        self,
+        candidates: Sequence[str],
+        limit: int,
+        worker: str,
+        lease_for: timedelta,
+        *,
+        from_ponds: bool = False,
     ) -> list[Task]:
         """Claim at most `limit` of these tasks; returns what was got, also by claims not yet answered.
+
+        `from_ponds`: some of them may be in a pond, and leave it.
 
         Atomic for each task: a compare-and-set from `ready` to `running`. Once a race was lost some of the
         candidates are taken at random.
         """
         if not self._unread:
-            await self._take(list(candidates), limit, worker, lease_for)
+            extra = {"queue": STAGE_QUEUE} if from_ponds else {}
+            await self._take(list(candidates), limit, worker, lease_for, extra)
         return await self._answers()
 
-    async def _take(self, ids: list[str], limit: int, worker: str, lease_for: timedelta) -> None:
+    async def _take(self, ids: list[str], limit: int, worker: str, lease_for: timedelta, extra: Doc) -> None:
         """Compare-and-set the best candidates; after a lost race, or a wait for a lock, some at random."""
         count = min(limit, len(ids))
         if self._blocked:
@@ -116,7 +126,7 @@ class Tasks:
                 with pymongo.timeout(CLAIM_SECONDS):
                     await self._tasks.update_many(
                         {"_id": {"$in": chosen}, "state": "ready", **_DUE},
-                        [{"$set": _claimed(claim_id, worker, lease_for)}],
+                        [{"$set": {**_claimed(claim_id, worker, lease_for), **extra}}],
                         session=session,
                     )
                 ask.done_at = session.operation_time

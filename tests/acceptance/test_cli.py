@@ -28,6 +28,11 @@ VERBS = [
     "show",
     "cancel",
     "retry",
+    "pause",
+    "resume",
+    "pauses",
+    "drain",
+    "why",
     "demo",
 ]
 
@@ -264,3 +269,21 @@ def test_no_other_machine_is_let_in_by_accident() -> None:
 )
 def test_a_pipeline_that_is_none_is_named(name: str) -> None:
     check_refused(run("worker", "--pipeline", name, MILLRACE_MONGODB_URI="mongodb://127.0.0.1/"), name)
+
+
+def test_a_stage_is_paused_a_job_says_so_and_goes_on_when_it_is_resumed(up: Up, document: Path) -> None:
+    told = run("pause", "stage", "counting/count", "--reason", "broken", "--json", "--url", up.url)
+    assert json.loads(told.stdout)["subject"] == "stage:counting/count"
+    assert "counting/count" in run("pauses", "--url", up.url).stdout
+    job = submitted(up, str(document))
+    reasons = json.loads(run("why", job["id"], "--json", "--url", up.url).stdout)["reasons"]
+    assert {each["kind"] for each in reasons} <= {"paused", "next", "running"}
+    told = run("resume", "stage", "counting/count", "--url", up.url)
+    assert told.stdout == "stage counting/count is resumed\n"
+    assert run("watch", job["id"], "--url", up.url).returncode == 0
+    assert "it has succeeded" in run("why", job["id"], "--url", up.url).stdout
+    check_refused(run("pause", "stage", "counting/cuont", "--url", up.url), "counting/count, counting/read")
+    [worker] = up.get("/v1/workers")
+    told = run("drain", worker["name"], "--wait", "--url", up.url)
+    assert told.stdout == f"{worker['name']} is drained, and runs 0\n"
+    assert run("resume", "worker", worker["name"], "--url", up.url).returncode == 0

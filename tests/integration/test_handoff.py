@@ -15,6 +15,7 @@ from bson.timestamp import Timestamp
 from pipeline import Document, Pipeline, StageContext, stage
 from pipeline.client import Client
 from pipeline.feed import Feed, Subscription
+from pipeline.gates import Gates
 from pipeline.handoff import HandOff
 from pipeline.settings import WorkerSettings
 from pipeline.store import Store
@@ -210,7 +211,7 @@ async def test_nothing_is_held_after_a_jump_of_the_servers_clock(store: Store) -
     clock = ServerClock(timedelta(seconds=45))
     sent = time.monotonic()
     clock.sample(await store.workers.register("one", **IDLE), sent)
-    hand_off = HandOff("one", [], clock, timedelta(seconds=45), lambda _: True)
+    hand_off = HandOff("one", [], clock, timedelta(seconds=45), lambda _: True, Gates("one", []))
     now = await store.changes.now()
     held = hand_off.hold(now)
     assert held is not None

@@ -466,3 +466,26 @@ async def test_the_openapi_document_is_valid_and_names_what_the_routes_answer(st
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
                     assert list(answer["content"]) == ["application/problem+json"]
+
+
+async def test_pause_why_resume_and_drain(store: Store) -> None:
+    async with running(store, COUNTING) as worker, serving(store.settings) as served:
+        paused = await served.http.post("/v1/pause", params={"subject": "tenant:default", "reason": "unpaid"})
+        assert (paused.status_code, paused.json()["subject"]) == (200, "tenant:default")
+        assert await served.get("/v1/pauses") == [paused.json()]
+        with anyio.fail_after(30):
+            await worker.gates.known("tenant:default", closed=True)
+        job = await served.submit()
+        [reason, *_] = (await served.get(f"/v1/jobs/{job['id']}/why"))["reasons"]
+        assert (reason["kind"], reason["subject"]) == ("paused", "tenant:default")
+        assert "unpaid" in reason["message"]
+        resumed = await served.http.post("/v1/resume", params={"subject": "tenant:default"})
+        assert resumed.json() == paused.json()
+        assert (await until(store, job["id"])).state == "succeeded"
+        drained = await served.http.post(f"/v1/workers/{worker.name}/drain")
+        assert drained.json() == {"worker": worker.name, "running": 0}
+        check_problem(await served.http.post("/v1/workers/nobody/drain"), 404, worker.name)
+        check_problem(
+            await served.http.post("/v1/resume", params={"subject": "tenant:acme"}), 404, "not paused"
+        )
+        check_problem(await served.http.get(f"/v1/jobs/{job['id'][:-1]}x/why"), 404)

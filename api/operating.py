@@ -1,0 +1,84 @@
+"""The operator's verbs of the command line: pause, resume, drain, and why a job isn't running."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
+from api.rest_client import RestClient
+
+Kind = Annotated[str, typer.Argument(help="stage, pipeline, tenant or worker.")]
+Name = Annotated[str, typer.Argument(help="Its name; of a stage `pipeline/stage`, as in documents/ocr.")]
+Why = Annotated[str | None, typer.Option("--reason", help="Told to everybody who asks why.")]
+
+_LOOK_AGAIN = 0.5
+"""Seconds between two looks at what a drained worker still runs."""
+
+
+def pause(
+    kind: Kind, name: Name, reason: Why = None, url: Url = DEFAULT_URL, as_json: AsJson = False
+) -> None:
+    """Let nothing of a stage, a pipeline or a tenant begin. What runs goes on to its end."""
+    _tell(RestClient(url).post("/v1/pause", subject=f"{kind}:{name}", **_reason(reason)), "paused", as_json)
+
+
+def resume(kind: Kind, name: Name, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Let what was paused go on."""
+    _tell(RestClient(url).post("/v1/resume", subject=f"{kind}:{name}"), "resumed", as_json)
+
+
+def pauses(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """List what is paused, drained workers included."""
+    found = RestClient(url).get("/v1/pauses")
+    if as_json:
+        print_json(found)
+        return
+    table = Table("paused", "since", "reason")
+    for each in found:
+        table.add_row(each["subject"], each["at"], escape(each["reason"] or ""))
+    out.print(table)
+
+
+def drain(
+    worker: Annotated[str, typer.Argument(help="A worker's name.")],
+    reason: Why = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it runs nothing any more.")] = False,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Let a worker begin nothing more; what it runs goes on. `resume worker NAME` undoes it."""
+    client = RestClient(url)
+    found = client.post(f"/v1/workers/{worker}/drain", **_reason(reason))
+    while wait and found["running"]:
+        time.sleep(_LOOK_AGAIN)
+        found = client.post(f"/v1/workers/{worker}/drain")
+    if as_json:
+        print_json(found)
+    else:
+        out.print(f"{worker} is drained, and runs {found['running']}", markup=False, soft_wrap=True)
+
+
+def why(job: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Tell why a job isn't running."""
+    found = RestClient(url).get(f"/v1/jobs/{job}/why")
+    if as_json:
+        print_json(found)
+        return
+    at = f", stage {found['stage']}" if found["stage"] else ""
+    out.print(f"{found['state']}{at}:", highlight=False, markup=False)
+    for reason in found["reasons"]:
+        out.print(f"  {reason['message']}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _reason(reason: str | None) -> dict[str, str]:
+    return {"reason": reason} if reason else {}
+
+
+def _tell(pause: dict[str, Any], what: str, as_json: bool) -> None:
+    if as_json:
+        print_json(pause)
+    else:
+        out.print(f"{pause['subject'].replace(':', ' ', 1)} is {what}", markup=False, soft_wrap=True)

@@ -1,0 +1,63 @@
+"""The routes by which operators stop things and let them go on, and learn why something waits."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+
+from api.problems import answers
+from api.services import AClient, AJobId, AService
+from pipeline.operator import Operator, PauseView
+from pipeline.reasons import WhyView
+
+router = APIRouter(prefix="/v1", responses=answers(422, 503))
+
+ASubject = Annotated[str, Query(max_length=200, examples=["stage:documents/ocr", "tenant:acme"])]
+AReason = Annotated[str | None, Query(max_length=500)]
+
+
+class DrainView(BaseModel):
+    """A worker that begins nothing more."""
+
+    worker: str
+    running: int
+    """Tasks that it still holds."""
+
+
+async def operator(service: AService) -> Operator:
+    """Return what acts for the caller."""
+    return Operator(service.store)
+
+
+AnOperator = Annotated[Operator, Depends(operator)]
+
+
+@router.get("/pauses")
+async def pauses(operator: AnOperator) -> list[PauseView]:
+    """Return everything that is paused, drained workers included."""
+    return await operator.pauses()
+
+
+@router.post("/pause", responses=answers(404))
+async def pause(subject: ASubject, operator: AnOperator, reason: AReason = None) -> PauseView:
+    """Let nothing begin of `stage:documents/ocr`, `pipeline:documents`, `tenant:acme` or `worker:name`."""
+    return await operator.pause(subject, reason)
+
+
+@router.post("/resume", responses=answers(404))
+async def resume(subject: ASubject, operator: AnOperator) -> PauseView:
+    """Let what was paused go on."""
+    return await operator.resume(subject)
+
+
+@router.post("/workers/{name}/drain", responses=answers(404))
+async def drain(name: str, operator: AnOperator, reason: AReason = None) -> DrainView:
+    """Let a worker begin nothing more, and return how many tasks it holds; ask again until none are left."""
+    await operator.drain(name, reason)
+    return DrainView(worker=name, running=await operator.running(name))
+
+
+@router.get("/jobs/{id}/why", responses=answers(404))
+async def why(job: AJobId, client: AClient) -> WhyView:
+    """Tell why a job isn't running: what is paused or missing, until when it waits, behind how many."""
+    return await client.why(job)

@@ -1,0 +1,116 @@
+"""What one worker may begin: the queues that are open, and what is held back of them.
+
+A gate is closed as long as its subject is paused: ``stage:documents/ocr``, ``pipeline:documents``,
+``tenant:acme`` or ``worker:name``. Closed stages are not looked at; what a closed tenant has in an open
+queue is put into a pond.
+"""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+import anyio
+
+from pipeline.model import pipeline_of, pond_name, stage_queue, subject_of
+from pipeline.store.changes import OperationTime
+from pipeline.store.controls import Controls
+from pipeline.store.ponds import Ponds
+
+MOST_PONDS = 64
+"""Looked at with one claim; the server would sort in memory for many more."""
+
+
+class Gates:
+    """One worker's view of the controls: as it was read, and heard of since."""
+
+    def __init__(self, worker: str, queues: Sequence[str]) -> None:
+        self._own = f"worker:{worker}"
+        self._queues = list(queues)
+        self._closed: set[str] = set()
+        self._ponds: set[str] = set()
+        self._tenants = False
+        self._changed = anyio.Event()
+        self.heard = 0
+        """Changes that were told one by one; what was read while this grew is out of date."""
+
+    def replace(self, paused: Iterable[str], ponds: Iterable[str]) -> None:
+        """Note all that is paused, and the ponds in which something is."""
+        self._closed, self._ponds = set(paused), set(ponds)
+        self._tenants = any(each.startswith("tenant:") for each in self._closed)
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def read(self, controls: Controls, ponds: Ponds, as_of: OperationTime | None = None) -> None:
+        """Read what is paused, as of an operation time at least, and which ponds there are.
+
+        Raises:
+            StoreUnavailable: the database is away; what was known is kept.
+        """
+        heard = -1
+        while heard != self.heard:
+            heard = self.heard
+            paused = [each["_id"] for each in await controls.list(as_of)]
+            filled = await ponds.filled(self._queues)
+        self.replace(paused, filled)
+
+    def close(self, subject: str) -> None:
+        """A subject was paused."""
+        self.heard += 1
+        self.replace({*self._closed, subject}, self._ponds)
+
+    def open(self, subject: str) -> None:
+        """A subject was resumed: what it has held back is looked for."""
+        self.heard += 1
+        ponds = {pond_name(queue, subject) for queue in self._queues}
+        self.replace(self._closed - {subject}, self._ponds | ponds)
+
+    async def known(self, subject: str, *, closed: bool) -> None:
+        """Return when this worker knows that a subject is paused, or that it is not."""
+        while (subject in self._closed) is not closed:
+            await self._changed.wait()
+
+    @property
+    def drained(self) -> bool:
+        """True while this worker begins nothing."""
+        return self._own in self._closed
+
+    @property
+    def drained_workers(self) -> list[str]:
+        """All workers that begin nothing."""
+        return [each.removeprefix("worker:") for each in self._closed if each.startswith("worker:")]
+
+    @property
+    def holds_back(self) -> bool:
+        """True while something in an open queue may not begin."""
+        return self._tenants
+
+    def queues(self) -> list[str]:
+        """Return the queues to claim from."""
+        if not (self._closed or self._ponds):
+            return self._queues
+        ponds = [each for each in self._ponds if self._passes(each)]
+        if len(ponds) > MOST_PONDS:
+            ponds = random.sample(ponds, MOST_PONDS)
+        return [each for each in self._queues if self._passes(each)] + ponds
+
+    def closed(self, first_queues: Mapping[str, str]) -> Sequence[str]:
+        """Return the pipelines that can't begin, of these with their first stage's queue."""
+        if not self._closed:
+            return ()
+        return [name for name, queue in first_queues.items() if not self._passes(queue)]
+
+    def blocker(self, tenant: str) -> str | None:
+        """Return what holds back the tasks of this tenant; None when nothing does."""
+        subject = f"tenant:{tenant}"
+        return subject if subject in self._closed else None
+
+    def lets(self, queue: str, tenant: str) -> bool:
+        """Tell whether a task of this tenant may begin that is claimed by this key."""
+        if not self._closed:
+            return True
+        return not self.drained and self._passes(queue) and self.blocker(tenant) is None
+
+    def _passes(self, queue: str) -> bool:
+        """Tell whether tasks of a queue, or of a pond, may begin."""
+        _, _, subject = queue.partition("#")
+        subjects = {f"pipeline:{pipeline_of(queue)}", subject_of(stage_queue(queue)), subject}
+        return self._closed.isdisjoint(subjects)

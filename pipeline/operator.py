@@ -1,0 +1,102 @@
+"""Stop and go, from Python: pause and resume stages, pipelines and tenants, drain workers."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.errors import NotFound
+from pipeline.model import TENANT_PATTERN
+from pipeline.store import Store
+
+_TENANT = re.compile(TENANT_PATTERN)
+_LONGEST_REASON = 500
+
+
+class PauseView(BaseModel):
+    """Something that is paused."""
+
+    subject: str
+    """`stage:documents/ocr`, `pipeline:documents`, `tenant:acme` or `worker:name`."""
+    reason: str | None = None
+    at: datetime | None = None
+
+
+class Operator:
+    """What an operator does, over all tenants.
+
+    Subjects are ``stage:documents/ocr`` (of all versions), ``pipeline:documents``, ``tenant:acme`` and
+    ``worker:name``. Every worker hears of a change within a second; attempts that run are never interrupted.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def pause(self, subject: str, reason: str | None = None) -> PauseView:
+        """Let nothing of a subject begin until it is resumed; a second pause changes nothing.
+
+        Raises:
+            NotFound: there is no such stage, pipeline or live worker, or this can't be a tenant's name.
+        """
+        await self._check(subject)
+        return _view(await self._store.controls.pause(subject, reason and reason[:_LONGEST_REASON]))
+
+    async def resume(self, subject: str) -> PauseView:
+        """Let a subject go on; returns the pause that ended.
+
+        Raises:
+            NotFound: it is not paused.
+        """
+        paused = {each["_id"]: each for each in await self._store.controls.list()}
+        if subject not in paused or not await self._store.controls.resume(subject):
+            told = ", ".join(paused) or "nothing"
+            raise NotFound(f"{subject[:200]} is not paused; paused: {told}")
+        return _view(paused[subject])
+
+    async def pauses(self) -> list[PauseView]:
+        """Return everything that is paused, drained workers included."""
+        return [_view(each) for each in await self._store.controls.list()]
+
+    async def drain(self, worker: str, reason: str | None = None) -> PauseView:
+        """Let a worker begin nothing more; what it runs goes on to its end, and it stays until it is stopped.
+
+        Raises:
+            NotFound: no worker of that name is alive.
+        """
+        return await self.pause(f"worker:{worker}", reason)
+
+    async def running(self, worker: str) -> int:
+        """Return how many tasks a worker holds; at 0 a drained one can be stopped and interrupts none."""
+        return (await self._store.waits.held()).get(worker, 0)
+
+    async def _check(self, subject: str) -> None:
+        kind, _, name = subject.partition(":")
+        match kind:
+            case "tenant":
+                if not _TENANT.fullmatch(name):
+                    raise NotFound(f"{name[:80]!r} can't be a tenant: {TENANT_PATTERN}")
+            case "worker":
+                _require(kind, name, [each["_id"] for each in await self._store.workers.alive()])
+            case "pipeline":
+                _require(kind, name, {each["name"] for each in await self._store.pipelines.list()})
+            case "stage":
+                stages = {
+                    f"{each['name']}/{stage['name']}"
+                    for each in await self._store.pipelines.list()
+                    for stage in each["stages"]
+                }
+                _require(kind, name, stages)
+            case _:
+                raise NotFound(f"{kind[:80]!r} can't be paused: stage, pipeline, tenant and worker can")
+
+
+def _require(kind: str, name: str, known: Any) -> None:
+    if name not in known:
+        told = ", ".join(sorted(known)) or "none"
+        raise NotFound(f"there is no {kind} {name[:80]!r}; there are: {told}")
+
+
+def _view(control: Mapping[str, Any]) -> PauseView:
+    return PauseView(subject=control["_id"], reason=control.get("reason"), at=control.get("at"))

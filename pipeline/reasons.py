@@ -1,0 +1,148 @@
+"""Why isn't this running? Everything that keeps a job from going on, from what the database holds."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from pipeline.model import FINAL_STATES, pipeline_of, queue_name, stage_queue, subject_of
+from pipeline.store import Store
+
+Kind = Literal["ended", "running", "paused", "delayed", "no_worker", "drained", "behind", "next"]
+
+Doc = Mapping[str, Any]
+
+
+class Reason(BaseModel):
+    """One thing that a job waits for, or why it does not wait."""
+
+    kind: Kind
+    message: str
+    subject: str | None = None
+    """What is paused, such as `tenant:acme`."""
+    until: datetime | None = None
+    """When this ends by itself."""
+    ahead: int | None = None
+    """How many come before it, counted up to 100,000."""
+
+
+class WhyView(BaseModel):
+    """Why a job is not running."""
+
+    job: str
+    state: str
+    stage: str | None
+    """The stage that runs, or is to run next."""
+    reasons: list[Reason]
+    """All that hold; what is first keeps it whatever the others do."""
+
+
+async def why(store: Store, job: Doc, tasks: Sequence[Doc]) -> WhyView:
+    """Explain a job as it is stored, with its tasks."""
+    if job["state"] in FINAL_STATES:
+        reason = Reason(kind="ended", message=f"it has {_ENDED[job['state']]}")
+        return WhyView(job=job["_id"], state=job["state"], stage=None, reasons=[reason])
+    task = next((each for each in tasks if each["state"] not in FINAL_STATES), None)
+    if task is not None and task["state"] == "running":
+        lease = task["lease"]
+        message = (
+            f"it runs: worker {lease['worker']} has held it since {task['started_at']:%Y-%m-%d %H:%M:%S} UTC"
+        )
+        reasons = [Reason(kind="running", message=message, until=lease["until"])]
+        return _view(job, task["stage"], reasons)
+    if task is None:
+        return await _submitted(store, job)
+    reasons = [*await _delay(store, job, task), *await _closed(store, job, task["queue"])]
+    ahead = await store.waits.before_task(task)
+    return _view(job, task["stage"], reasons or [_position(ahead)], ahead)
+
+
+async def _submitted(store: Store, job: Doc) -> WhyView:
+    """Explain a job that nobody has admitted yet."""
+    version, first = await _first_stage(store, job)
+    if first is None:
+        what = job["pipeline"] + (f" version {version}" if version else "")
+        reason = Reason(kind="no_worker", message=f"no worker has ever hosted pipeline {what}")
+        return _view(job, None, [reason])
+    queue = queue_name(job["pipeline"], version or 1, first)
+    reasons = [*await _delay(store, job, job), *await _closed(store, job, queue)]
+    ahead = await store.waits.before_job(job, version or 1, queue)
+    return _view(job, first, reasons or [_position(ahead)], ahead)
+
+
+async def _first_stage(store: Store, job: Doc) -> tuple[int | None, str | None]:
+    """Return the version in which a job would begin, and that version's first stage."""
+    wanted = job.get("pipeline_version")
+    for record in await store.pipelines.list():  # newest version first
+        if record["name"] == job["pipeline"] and wanted in (None, record["version"]):
+            return int(record["version"]), record["stages"][0]["name"]
+    return wanted, None
+
+
+async def _delay(store: Store, job: Doc, waiting: Doc) -> list[Reason]:
+    """Tell whether a job or task is not due yet."""
+    now = await store.waits.now(job["_id"])
+    run_at = waiting.get("run_at")
+    if now is None or run_at is None or run_at <= now:
+        return []
+    why = "it was submitted for later"
+    if waiting.get("errors"):
+        last = waiting["errors"][-1]
+        why = f"its last attempt failed ({last['type']}: {last['message']}) and is tried again"
+    if waiting.get("snoozed") and waiting["snoozed"]["why"]:
+        why = f"its stage asked for a pause: {waiting['snoozed']['why']}"
+    return [Reason(kind="delayed", message=f"{why}, at {run_at:%Y-%m-%d %H:%M:%S} UTC", until=run_at)]
+
+
+async def _closed(store: Store, job: Doc, queue: str) -> list[Reason]:
+    """Tell what is paused, and whether anybody works on this queue."""
+    queue = stage_queue(queue)
+    subjects = (f"pipeline:{pipeline_of(queue)}", subject_of(queue), f"tenant:{job['tenant']}")
+    controls = {each["_id"]: each for each in await store.controls.list()}
+    reasons = [_paused(controls[subject]) for subject in subjects if subject in controls]
+    alive = await store.workers.alive()
+    hosts = [each["_id"] for each in alive if queue in each.get("queues", ())]
+    if not hosts:
+        reasons.append(Reason(kind="no_worker", message=_nobody(queue, alive)))
+    elif all(f"worker:{host}" in controls for host in hosts):
+        message = f"every worker that hosts {queue} is drained: {', '.join(hosts)}"
+        reasons.append(Reason(kind="drained", message=message))
+    return reasons
+
+
+def _paused(control: Doc) -> Reason:
+    told = f" ({control['reason']})" if control.get("reason") else ""
+    message = (
+        f"{control['_id'].replace(':', ' ', 1)} is paused since {control['at']:%Y-%m-%d %H:%M:%S} UTC{told}"
+    )
+    return Reason(kind="paused", subject=control["_id"], message=message)
+
+
+def _nobody(queue: str, alive: Sequence[Doc]) -> str:
+    """Tell that no worker hosts a queue, and which versions of its stage they do host."""
+    stage = subject_of(queue)
+    others = {each for worker in alive for each in worker.get("queues", ()) if subject_of(each) == stage}
+    told = f"; they host {', '.join(sorted(others))}" if others else ""
+    return f"no live worker hosts {queue}{told}"
+
+
+def _position(ahead: int) -> Reason:
+    if ahead:
+        return Reason(kind="behind", message=f"{ahead} come before it, and all slots are taken", ahead=ahead)
+    return Reason(kind="next", message="it comes next, when a slot is free", ahead=0)
+
+
+def _view(job: Doc, stage: str | None, reasons: list[Reason], ahead: int = 0) -> WhyView:
+    """Make the answer; what waits for something else as well is told how many come before it."""
+    if ahead and reasons[0].kind != "behind":
+        message = f"{ahead} come before it"
+        reasons = [*reasons, Reason(kind="behind", message=message, ahead=ahead)]
+    return WhyView(job=job["_id"], state=job["state"], stage=stage, reasons=reasons)
+
+
+_ENDED = {
+    "succeeded": "succeeded",
+    "failed": "failed: try it again with `retry`",
+    "cancelled": "been cancelled",
+}
