@@ -14,7 +14,7 @@ from rich.table import Table
 
 from api.board import board, follow
 from api.logs import configure_logging
-from api.operating import drain, pause, pauses, resume, why
+from api.operating import drain, limit, limits, pause, pauses, resume, unlimit, why
 from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
 from api.rest_client import RestClient
 from pipeline.errors import MillraceError
@@ -241,7 +241,7 @@ def demo(
     run(out, data=data, documents=documents, crash=crash, keep=keep)
 
 
-for verb in (pause, resume, pauses, drain, why):
+for verb in (pause, resume, pauses, drain, limit, unlimit, limits, why):
     app.command()(verb)
 
 

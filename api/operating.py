@@ -42,6 +42,36 @@ def pauses(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     out.print(table)
 
 
+def limit(
+    kind: Annotated[str, typer.Argument(help="stage, tenant or key.")],
+    name: Annotated[str, typer.Argument(help="Its name; `*` for each, `openai/*` for each that begins so.")],
+    concurrency: Annotated[int, typer.Option(min=1, help="Tasks that may run at once, over all workers.")],
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Limit how many tasks of a stage, a tenant or a key run at once, over all workers."""
+    found = RestClient(url).post("/v1/limit", subject=f"{kind}:{name}", concurrency=str(concurrency))
+    _tell(found, f"limited to {concurrency} at once", as_json)
+
+
+def unlimit(kind: Kind, name: Name, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Take a limit away."""
+    _tell(RestClient(url).post("/v1/unlimit", subject=f"{kind}:{name}"), "not limited any more", as_json)
+
+
+def limits(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """List the limits, and how many tasks run under each."""
+    found = RestClient(url).get("/v1/limits")
+    if as_json:
+        print_json(found)
+        return
+    table = Table("limited", "at once", "running")
+    for each in found:
+        running = "" if each["running"] is None else str(each["running"])
+        table.add_row(escape(each["subject"]), str(each["concurrency"]), running)
+    out.print(table)
+
+
 def drain(
     worker: Annotated[str, typer.Argument(help="A worker's name.")],
     reason: Why = None,

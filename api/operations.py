@@ -7,13 +7,14 @@ from pydantic import BaseModel
 
 from api.problems import answers
 from api.services import AClient, AJobId, AService
-from pipeline.operator import Operator, PauseView
+from pipeline.operator import MOST_CONCURRENCY, LimitView, Operator, PauseView
 from pipeline.reasons import WhyView
 
 router = APIRouter(prefix="/v1", responses=answers(422, 503))
 
 ASubject = Annotated[str, Query(max_length=200, examples=["stage:documents/ocr", "tenant:acme"])]
 AReason = Annotated[str | None, Query(max_length=500)]
+AConcurrency = Annotated[int, Query(ge=1, le=MOST_CONCURRENCY)]
 
 
 class DrainView(BaseModel):
@@ -48,6 +49,24 @@ async def pause(subject: ASubject, operator: AnOperator, reason: AReason = None)
 async def resume(subject: ASubject, operator: AnOperator) -> PauseView:
     """Let what was paused go on."""
     return await operator.resume(subject)
+
+
+@router.get("/limits")
+async def limits(operator: AnOperator) -> list[LimitView]:
+    """Return all limits, and how many tasks run under each."""
+    return await operator.limits()
+
+
+@router.post("/limit", responses=answers(404))
+async def limit(subject: ASubject, concurrency: AConcurrency, operator: AnOperator) -> LimitView:
+    """Let at most that many tasks of `stage:documents/llm`, `key:openai`, or each `tenant:*`, run at once."""
+    return await operator.limit(subject, concurrency)
+
+
+@router.post("/unlimit", responses=answers(404))
+async def unlimit(subject: ASubject, operator: AnOperator) -> LimitView:
+    """Take a limit away."""
+    return await operator.unlimit(subject)
 
 
 @router.post("/workers/{name}/drain", responses=answers(404))

@@ -26,6 +26,7 @@ Words
     hand-off     a stage's end creates the next stage's task; sticky: claimed already, by the same worker
     turn         of many workers that hear of a job, one acts at once, the others only if it doesn't
     gate         closed while its subject (a stage, a pipeline, a tenant, a worker) is paused
+    limit        how many tasks of a stage, a tenant or a key may run at once, over all workers
     pond         a queue beside a stage's, of tasks that one subject holds back
     gap          a stretch of the change stream that can't be read any more; a reconciliation heals it
     worker       a process that claims; a slot is its unit of concurrency

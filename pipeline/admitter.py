@@ -100,4 +100,5 @@ def _submitted(job: Mapping[str, Any]) -> Submitted:
         run_at=None if job["due"] else job["run_at"],
         traceparent=job.get("traceparent"),
         document_sha256=job["document"]["sha256"],
+        params=job.get("params") or {},
     )

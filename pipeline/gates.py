@@ -1,8 +1,8 @@
 """What one worker may begin: the queues that are open, and what is held back of them.
 
 A gate is closed as long as its subject is paused: ``stage:documents/ocr``, ``pipeline:documents``,
-``tenant:acme`` or ``worker:name``. Closed stages are not looked at; what a closed tenant has in an open
-queue is put into a pond.
+``tenant:acme`` or ``worker:name``; or while a limit on a stage, a tenant or a key is full. Closed stages are
+not looked at; what a closed tenant or key has in an open queue is put into a pond.
 """
 
 import random
@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import anyio
 
-from pipeline.model import pipeline_of, pond_name, stage_queue, subject_of
+from pipeline.limits import Limits
+from pipeline.model import pipeline_of, pond_name, subject_of
 from pipeline.store.changes import OperationTime
 from pipeline.store.controls import Controls
+from pipeline.store.limits import Limits as StoredLimits
 from pipeline.store.ponds import Ponds
 
 MOST_PONDS = 64
@@ -28,6 +30,8 @@ class Gates:
         self._closed: set[str] = set()
         self._ponds: set[str] = set()
         self._tenants = False
+        self._met: set[str] = set()
+        self.limits = Limits()
         self._changed = anyio.Event()
         self.heard = 0
         """Changes that were told one by one; what was read while this grew is out of date."""
@@ -39,8 +43,10 @@ class Gates:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def read(self, controls: Controls, ponds: Ponds, as_of: OperationTime | None = None) -> None:
-        """Read what is paused, as of an operation time at least, and which ponds there are.
+    async def read(
+        self, controls: Controls, ponds: Ponds, limits: StoredLimits, as_of: OperationTime | None = None
+    ) -> None:
+        """Read what is paused and limited, as of an operation time at least, and which ponds there are.
 
         Raises:
             StoreUnavailable: the database is away; what was known is kept.
@@ -49,8 +55,22 @@ class Gates:
         while heard != self.heard:
             heard = self.heard
             paused = [each["_id"] for each in await controls.list(as_of)]
+            found = await limits.list(as_of)
+            met = await limits.met() if found else []
             filled = await ponds.filled(self._queues)
+        self._met = set(met)
+        self.limits.replace(found)
         self.replace(paused, filled)
+
+    def limit(self, subject: str, concurrency: int | None) -> None:
+        """A limit was set, or taken away: what it has held back is looked for."""
+        self.heard += 1
+        self.limits.set(subject, concurrency)
+        self._ponds |= {pond_name(queue, each) for each in self._met for queue in self._queues}
+
+    def meet(self, subject: str) -> None:
+        """Something was claimed under a subject for the first time: it may have ponds from now on."""
+        self._met.add(subject)
 
     def close(self, subject: str) -> None:
         """A subject was paused."""
@@ -81,36 +101,55 @@ class Gates:
     @property
     def holds_back(self) -> bool:
         """True while something in an open queue may not begin."""
-        return self._tenants
+        return self._tenants or bool(self.limits.full)
 
     def queues(self) -> list[str]:
         """Return the queues to claim from."""
-        if not (self._closed or self._ponds):
+        if self._free:
             return self._queues
-        ponds = [each for each in self._ponds if self._passes(each)]
+        held = {*self._ponds, *(pond_name(q, s) for s in self._subjects() for q in self._queues)}
+        ponds = [each for each in held if self._passes(each)]
         if len(ponds) > MOST_PONDS:
             ponds = random.sample(ponds, MOST_PONDS)
         return [each for each in self._queues if self._passes(each)] + ponds
 
     def closed(self, first_queues: Mapping[str, str]) -> Sequence[str]:
         """Return the pipelines that can't begin, of these with their first stage's queue."""
-        if not self._closed:
+        if self._free:
             return ()
         return [name for name, queue in first_queues.items() if not self._passes(queue)]
 
-    def blocker(self, tenant: str) -> str | None:
-        """Return what holds back the tasks of this tenant; None when nothing does."""
+    def blocker(self, tenant: str, key: str | None = None) -> str | None:
+        """Return what holds back the tasks of this tenant with this key; None when nothing does."""
         subject = f"tenant:{tenant}"
-        return subject if subject in self._closed else None
+        if subject in self._closed:
+            return subject
+        full = self.limits.full
+        return next((each for each in (subject, f"key:{key}") if each in full), None)
 
     def lets(self, queue: str, tenant: str) -> bool:
-        """Tell whether a task of this tenant may begin that is claimed by this key."""
+        """Tell whether a task of this tenant may begin that is claimed by this key, limits aside."""
         if not self._closed:
             return True
-        return not self.drained and self._passes(queue) and self.blocker(tenant) is None
+        closed = f"tenant:{tenant}" in self._closed or not self._closed.isdisjoint(_stops(queue))
+        return not (self.drained or closed)
+
+    @property
+    def _free(self) -> bool:
+        """True while there is nothing to be heeded."""
+        return not (self._closed or self._ponds or self.limits)
+
+    def _subjects(self) -> set[str]:
+        """Return the limited subjects that may have ponds."""
+        return {each for each in self._met if self.limits.of(each) is not None}
 
     def _passes(self, queue: str) -> bool:
         """Tell whether tasks of a queue, or of a pond, may begin."""
-        _, _, subject = queue.partition("#")
-        subjects = {f"pipeline:{pipeline_of(queue)}", subject_of(stage_queue(queue)), subject}
-        return self._closed.isdisjoint(subjects)
+        stops = _stops(queue)
+        return self._closed.isdisjoint(stops) and self.limits.full.keys().isdisjoint(stops)
+
+
+def _stops(queue: str) -> set[str]:
+    """Return the subjects that stop all tasks of a queue, or of a pond."""
+    _, _, subject = queue.partition("#")
+    return {f"pipeline:{pipeline_of(queue)}", subject_of(queue), subject}

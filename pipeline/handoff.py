@@ -15,7 +15,7 @@ from uuid import uuid4
 from pipeline import transitions
 from pipeline.gates import Gates
 from pipeline.model import Change, Hold, Input, Lease, Succeeded, Task, queue_name
-from pipeline.stage import Pipeline
+from pipeline.stage import Pipeline, Stage
 from pipeline.store.changes import OperationTime
 from pipeline.store.clock import ServerClock
 
@@ -50,6 +50,11 @@ class HandOff:
         self._latest: Hold | None = None
         self._latest_as_of: OperationTime | None = None
 
+    def _limited(self, stage: Stage, task: Task, pipeline: Pipeline) -> set[str]:
+        """Return the limited subjects of a task of this stage in the job of `task`."""
+        limits = self._gates.limits
+        return set(limits.of_task(stage, task, pipeline)) if limits else set()
+
     def hold(self, as_of: OperationTime | None) -> Hold | None:
         """Claim what is about to be created, after this operation time; None when nobody knows the time."""
         latest = self._latest
@@ -67,12 +72,14 @@ class HandOff:
 
     def complete(self, task: Task, result: Succeeded, pipeline: Pipeline) -> tuple[Change, Begin | None]:
         """Return the change that ends a task, and what begins the next one if this worker goes on with it."""
-        following = pipeline.after(task.stage)
+        current, following = pipeline[task.stage], pipeline.after(task.stage)
         hold: Hold | None = None
         if following is not None and not task.alone and self._may_go_on(task.priority):
             queue = queue_name(pipeline.name, pipeline.version, following.name)
             open_ = queue in self._queues and self._gates.lets(queue, task.tenant)
-            hold = self.hold(task.as_of) if open_ else None
+            # What this task gives back is enough for the next one, or it has to ask like all others.
+            enough = self._limited(following, task, pipeline) <= self._limited(current, task, pipeline)
+            hold = self.hold(task.as_of) if open_ and enough else None
         change = transitions.complete(task, result, pipeline, hold)
         if hold is None:
             return change, None

@@ -16,6 +16,7 @@ from pipeline.gates import Gates
 from pipeline.model import PRIORITY_RANGE, Hold, Task, tenant_of
 from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import OperationTime
+from pipeline.store.permits import Permits, Wanted
 from pipeline.store.ponds import Ponds
 from pipeline.store.tasks import Tasks, one_kind, runs_alone
 from pipeline.turns import Turns
@@ -29,7 +30,7 @@ MOST_AT_ONCE = 256
 HIGHEST = PRIORITY_RANGE[1]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Candidate:
     document: Mapping[str, Any]
     job: str
@@ -66,6 +67,7 @@ class Intake:
         tasks: Tasks,
         backlog: Backlog,
         ponds: Ponds,
+        permits: Permits,
         admitter: Admitter,
         turns: Turns,
         gates: Gates,
@@ -78,6 +80,7 @@ class Intake:
         self._tasks = tasks
         self._backlog = backlog
         self._ponds = ponds
+        self._permits = permits
         self._admitter = admitter
         self._turns = turns
         self._gates = gates
@@ -143,20 +146,64 @@ class Intake:
         self._note_what_is_left(ready, jobs, chosen, limit)
         if not chosen:
             return Haul()
-        claims = [each.document["_id"] for each in chosen if each.ready]
-        admissions = [each.document for each in chosen if not each.ready]
         haul = Haul()
+        under = self._under_limits(chosen)
+        claims = [each for each in chosen if each.ready and not under[each]]
+        admissions = [each.document for each in chosen if not each.ready and not under[each]]
         if claims:
-            from_ponds = any("#" in each.queue for each in chosen)
-            haul.tasks += await self._tasks.take(
-                claims, len(claims), self._worker, self._lease_for, from_ponds=from_ponds
-            )
+            haul.tasks += await self._claim(claims)
         if admissions:
-            haul.tasks += await self._admit(admissions)
+            haul.tasks += await self._admit(admissions, self._hold(self._as_of))
+        if any(under.values()):
+            haul.tasks += await self._take_within(under)
         if len(haul.tasks) < len(chosen):  # lost to others, or not due, or to be claimed now
             self.hint(tasks=True, jobs=bool(admissions))
         haul.more = self._hints.tasks or self._hints.jobs
         return haul
+
+    async def _claim(self, chosen: Sequence[_Candidate]) -> list[Task]:
+        ids = [each.document["_id"] for each in chosen]
+        from_ponds = any("#" in each.queue for each in chosen)
+        return await self._tasks.take(ids, len(ids), self._worker, self._lease_for, from_ponds=from_ponds)
+
+    def _under_limits(self, chosen: Sequence[_Candidate]) -> dict[_Candidate, tuple[str, ...]]:
+        """Return the limited subjects that each belongs to.
+
+        A job's key is made when it is admitted: until then any limit on keys may be its own.
+        """
+        limits = self._gates.limits
+        if not limits:
+            return dict.fromkeys(chosen, ())
+        keys = ("key:*",) if limits.on_keys else ()
+        return {
+            each: limits.over(each.queue, tenant_of(each.job), each.document.get("key"))
+            + (() if each.ready else keys)
+            for each in chosen
+        }
+
+    async def _take_within(self, under: Mapping[_Candidate, tuple[str, ...]]) -> list[Task]:
+        """Claim what limits let; jobs are admitted for that, and claimed with the next look."""
+        jobs = [each.document for each, subjects in under.items() if subjects and not each.ready]
+        if jobs:
+            await self._admit(jobs, None)
+        wanted = [
+            Wanted(each.document["_id"], subjects)
+            for each, subjects in under.items()
+            if subjects and each.ready
+        ]
+        if not wanted:
+            return []
+        limits = self._gates.limits
+        most = {subject: limits.of(subject) or 0 for each in wanted for subject in each.subjects}
+        tasks, refused = await self._tasks.take_within(
+            self._permits, wanted, most, self._worker, self._lease_for
+        )
+        limits.fill(refused.values())
+        for subject in set(refused.values()):
+            self._gates.meet(subject)
+            if not subject.startswith("stage:"):  # a stage that is full is not looked at
+                await self._ponds.put([task for task, full in refused.items() if full == subject], subject)
+        return tasks
 
     async def _candidates(self, hints: _Hints, limit: int) -> tuple[list[_Candidate], list[_Candidate]]:
         ready: list[Mapping[str, Any]] = []
@@ -186,7 +233,7 @@ class Intake:
         """Return what nothing holds back; the rest is put into ponds, where nobody meets it again."""
         blocked: dict[tuple[str, bool], list[_Candidate]] = defaultdict(list)
         for each in (*ready, *jobs):
-            blocker = self._gates.blocker(tenant_of(each.job))
+            blocker = self._gates.blocker(tenant_of(each.job), each.document.get("key"))
             if blocker is not None:
                 blocked[blocker, each.ready].append(each)
         for (blocker, are_tasks), held in blocked.items():
@@ -196,7 +243,7 @@ class Intake:
                 continue
             for start in range(0, len(held), MOST_AT_ONCE):
                 some = [each.document for each in held[start : start + MOST_AT_ONCE]]
-                await self._admit(some, blocker)
+                await self._admit(some, None, blocker)
             self.hint(tasks=False)
         out = {each.document["_id"] for held in blocked.values() for each in held}
         return (
@@ -234,7 +281,9 @@ class Intake:
         """Tell whether this is for others to begin, or for nobody."""
         return self._turns.others(candidate.job) or candidate.job in self._admitter.refused
 
-    async def _admit(self, jobs: Sequence[Mapping[str, Any]], blocker: str | None = None) -> list[Task]:
+    async def _admit(
+        self, jobs: Sequence[Mapping[str, Any]], hold: Hold | None, blocker: str | None = None
+    ) -> list[Task]:
         if "document" not in jobs[0]:
             jobs = await self._backlog.read([job["_id"] for job in jobs], self._as_of)
-        return await self._admitter.admit(jobs, None if blocker else self._hold(self._as_of), blocker)
+        return await self._admitter.admit(jobs, hold, blocker)

@@ -148,6 +148,7 @@ class Submitted:
     run_at: datetime | None
     traceparent: str | None
     document_sha256: str
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Stop and go, from Python: pause and resume stages, pipelines and tenants, drain workers."""
+"""What operators do, from Python: pause and resume, drain workers, set limits."""
 
 import re
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from pipeline.store import Store
 
 _TENANT = re.compile(TENANT_PATTERN)
 _LONGEST_REASON = 500
+MOST_CONCURRENCY = 100_000
 
 
 class PauseView(BaseModel):
@@ -22,6 +23,16 @@ class PauseView(BaseModel):
     """`stage:documents/ocr`, `pipeline:documents`, `tenant:acme` or `worker:name`."""
     reason: str | None = None
     at: datetime | None = None
+
+
+class LimitView(BaseModel):
+    """How many tasks of a subject may run at once, over all workers."""
+
+    subject: str
+    """`stage:documents/llm`, `tenant:acme`, `key:openai`, or each that begins alike: `tenant:*`."""
+    concurrency: int
+    running: int | None = None
+    """How many run now; None for what is limited one by one."""
 
 
 class Operator:
@@ -70,6 +81,45 @@ class Operator:
     async def running(self, worker: str) -> int:
         """Return how many tasks a worker holds; at 0 a drained one can be stopped and interrupts none."""
         return (await self._store.waits.held()).get(worker, 0)
+
+    async def limit(self, subject: str, concurrency: int) -> LimitView:
+        """Let at most that many tasks of a subject run at once, over all workers.
+
+        What runs already is counted, and goes on. `tenant:*`, or `key:openai/*`, limits each one that begins
+        so for itself; a longer name goes before a shorter one.
+
+        Raises:
+            NotFound: there is no such stage, or what can't be limited.
+            ValueError: the concurrency isn't from 1 to 100,000.
+        """
+        if not 1 <= concurrency <= MOST_CONCURRENCY:
+            raise ValueError(f"a concurrency is from 1 to {MOST_CONCURRENCY}; to stop something, pause it")
+        kind, _, name = subject.partition(":")
+        if kind not in ("stage", "tenant", "key") or not name or "#" in name:
+            raise NotFound(f"{subject[:80]!r} can't be limited: stage:, tenant: and key: can")
+        if not name.endswith("*") and kind != "key":
+            await self._check(subject)
+        await self._store.limits.set(subject, concurrency)
+        return await self._limit_view(subject, concurrency)
+
+    async def unlimit(self, subject: str) -> LimitView:
+        """Take a limit away; returns it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        limits = await self._store.limits.list()
+        if subject not in limits or not await self._store.limits.remove(subject):
+            raise NotFound(f"{subject[:200]} is not limited; limited: {', '.join(limits) or 'nothing'}")
+        return await self._limit_view(subject, limits[subject])
+
+    async def limits(self) -> list[LimitView]:
+        """Return all limits."""
+        return [await self._limit_view(*each) for each in (await self._store.limits.list()).items()]
+
+    async def _limit_view(self, subject: str, concurrency: int) -> LimitView:
+        running = None if subject.endswith("*") else (await self._store.limits.running())[subject]
+        return LimitView(subject=subject, concurrency=concurrency, running=running)
 
     async def _check(self, subject: str) -> None:
         kind, _, name = subject.partition(":")

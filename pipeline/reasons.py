@@ -1,15 +1,17 @@
 """Why isn't this running? Everything that keeps a job from going on, from what the database holds."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from pipeline.limits import Limits
 from pipeline.model import FINAL_STATES, pipeline_of, queue_name, stage_queue, subject_of
 from pipeline.store import Store
 
-Kind = Literal["ended", "running", "paused", "delayed", "no_worker", "drained", "behind", "next"]
+Kind = Literal["ended", "running", "paused", "limited", "delayed", "no_worker", "drained", "behind", "next"]
 
 Doc = Mapping[str, Any]
 
@@ -54,6 +56,7 @@ async def why(store: Store, job: Doc, tasks: Sequence[Doc]) -> WhyView:
     if task is None:
         return await _submitted(store, job)
     reasons = [*await _delay(store, job, task), *await _closed(store, job, task["queue"])]
+    reasons += await _full(store, job, task["queue"], task.get("key"))
     ahead = await store.waits.before_task(task)
     return _view(job, task["stage"], reasons or [_position(ahead)], ahead)
 
@@ -67,6 +70,7 @@ async def _submitted(store: Store, job: Doc) -> WhyView:
         return _view(job, None, [reason])
     queue = queue_name(job["pipeline"], version or 1, first)
     reasons = [*await _delay(store, job, job), *await _closed(store, job, queue)]
+    reasons += await _full(store, job, queue, None)
     ahead = await store.waits.before_job(job, version or 1, queue)
     return _view(job, first, reasons or [_position(ahead)], ahead)
 
@@ -109,6 +113,22 @@ async def _closed(store: Store, job: Doc, queue: str) -> list[Reason]:
         message = f"every worker that hosts {queue} is drained: {', '.join(hosts)}"
         reasons.append(Reason(kind="drained", message=message))
     return reasons
+
+
+async def _full(store: Store, job: Doc, queue: str, key: str | None) -> list[Reason]:
+    """Tell which limits have no room."""
+    limits = Limits()
+    limits.replace(await store.limits.list())
+    running = await store.limits.running() if limits else Counter[str]()
+    return [
+        Reason(
+            kind="limited",
+            subject=subject,
+            message=f"{subject.replace(':', ' ', 1)} may run {most} at once, and {running[subject]} run",
+        )
+        for subject in limits.over(queue, job["tenant"], key)
+        if (most := limits.of(subject)) is not None and running[subject] >= most
+    ]
 
 
 def _paused(control: Doc) -> Reason:

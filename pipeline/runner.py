@@ -33,8 +33,12 @@ class Runner:
         threads: Threads,
         hand_off: HandOff,
         alone: Callable[[], Awaitable[bool]],
+        freed: Callable[[Task], None],
     ) -> None:
-        """Make one; `executors` by pipeline; `alone` waits until nothing else runs, or returns False."""
+        """Make one; `executors` by pipeline; `alone` waits until nothing else runs, or returns False.
+
+        `freed` is told of each attempt that has ended.
+        """
         self._worker = worker
         self._executors = executors
         self._committer = committer
@@ -42,13 +46,16 @@ class Runner:
         self._threads = threads
         self._hand_off = hand_off
         self._alone = alone
+        self._freed = freed
 
     async def run(self, task: Task) -> None:
         """Run a task, and those that follow it as long as this worker goes on with the job."""
         attempt = self._traced_attempt if telemetry.traced() else self._attempt
         following: Task | None = task
         while following is not None:
-            _, following = await attempt(following)
+            ended = following
+            _, following = await attempt(ended)
+            self._freed(ended)
 
     async def _traced_attempt(self, task: Task) -> tuple[Outcome, Task | None]:
         attributes: dict[str, str | int] = {

@@ -12,7 +12,7 @@ where it is defined.
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast, get_type_hints
@@ -24,6 +24,8 @@ from pipeline.errors import DefinitionError
 from pipeline.threads import Threads
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_PLACE = re.compile(r"\{(\w+)\}")
+_LONGEST_KEY = 100
 
 StageFunction = Callable[..., Awaitable[BaseModel]] | Callable[..., BaseModel]
 
@@ -61,6 +63,15 @@ class Stage:
     timeout: timedelta = timedelta(hours=1)
     """Wall-clock limit of one attempt; reaching it counts as a temporary error."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    key: str | None = None
+    """What its tasks are limited by beside stage and tenant, such as ``openai/{tenant}``."""
+
+    def key_of(self, tenant: str, params: Mapping[str, Any]) -> str | None:
+        """Return the key of a task of this tenant with these params of the stage, cut at 100 characters."""
+        if self.key is None:
+            return None
+        values = {"tenant": tenant, **params}
+        return _PLACE.sub(lambda place: str(values.get(place[1], "")), self.key)[:_LONGEST_KEY]
 
     @property
     def is_async(self) -> bool:
@@ -101,8 +112,12 @@ def stage(
     version: int = 1,
     timeout: timedelta = timedelta(hours=1),
     retry: RetryPolicy | None = None,
+    key: str | None = None,
 ) -> Callable[[StageFunction], Stage]:
     """Make a `Stage` of a function `(input, context)` or `(input, context, params)`.
+
+    `key` is what operators can limit over all workers: a name such as ``openai``, with ``{tenant}`` or
+    ``{field}`` of the stage's params in it if each of these is limited for itself.
 
     Raise `version` when the function's output changes: checkpoints of the old version are then not
     reused.
@@ -115,6 +130,11 @@ def stage(
 
     def define(function: StageFunction) -> Stage:
         taken, output, params = _signature(name, function)
+        unknown = set(_PLACE.findall(key or "")) - {"tenant", *(params or NoParams).model_fields}
+        if unknown:
+            raise DefinitionError(
+                f"stage {name!r}: its key names {sorted(unknown)}, which are no params of it"
+            )
         return Stage(
             name=name,
             version=version,
@@ -125,6 +145,7 @@ def stage(
             takes_params=params is not None,
             timeout=timeout,
             retry=retry or RetryPolicy(),
+            key=key,
         )
 
     return define

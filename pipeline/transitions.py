@@ -262,6 +262,7 @@ def rerun_task(earlier: Json, revision: int, inputs: Mapping[str, int], given: J
         "input": dict(given),
         "traceparent": earlier.get("traceparent"),
         **_FRESH,
+        **({"key": earlier["key"]} if "key" in earlier else {}),
     }
 
 
@@ -300,7 +301,15 @@ def _new_task(
         "traceparent": job.traceparent,
         **_FRESH,
         **_begun(run_at, hold),
+        **_limited(job, stage),
     }
+
+
+def _limited(job: Submitted | Task, stage: Stage) -> Json:
+    """Return the key by which a task is limited, if its stage has one."""
+    if stage.key is None:
+        return {}
+    return {"key": stage.key_of(job.tenant, job.params.get(stage.name) or {})}
 
 
 def _begun(run_at: datetime | None, hold: Hold | None) -> Json:

@@ -12,6 +12,7 @@ from pipeline.stage import Pipeline
 from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import Changes, Event, OperationTime, cluster_time
 from pipeline.store.controls import Controls
+from pipeline.store.limits import Limits
 from pipeline.store.ponds import Ponds
 from pipeline.store.workers import Workers
 from pipeline.turns import Turns
@@ -35,6 +36,7 @@ class Wakeups:
         gates: Gates,
         controls: Controls,
         ponds: Ponds,
+        limits: Limits,
         wake: Wake,
         queues: Collection[str],
         pipelines: Mapping[str, Pipeline],
@@ -48,6 +50,7 @@ class Wakeups:
         self._gates = gates
         self._controls = controls
         self._ponds = ponds
+        self._limits = limits
         self._wake = wake
         self._queues = frozenset(queues)
         self._pipelines = pipelines
@@ -67,12 +70,17 @@ class Wakeups:
                 self._on_worker(event)
             case "controls":
                 self._on_control(event)
+            case "limits":
+                self._gates.limit(event.id, event.fields.get("concurrency"))
+                self._wake(as_of=cluster_time(event.token))
+            case "permits":
+                self._gates.meet(event.id)
 
     async def reconcile(self, since: OperationTime | None) -> int:
         """Look for all that there may be, who is alive and what is paused; returns how many jobs wait."""
         since = since or await self._changes.now()
         found = await self._backlog.size(since)
-        await self._gates.read(self._controls, self._ponds, since)
+        await self._gates.read(self._controls, self._ponds, self._limits, since)
         self._turns.peers.replace(await self._workers.alive(), drained=self._gates.drained_workers)
         self._wake(as_of=since)
         self._rescuer.arm_all()

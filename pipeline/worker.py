@@ -27,6 +27,7 @@ from pipeline.hosting import beginning, first_queue, queues_of
 from pipeline.intake import Intake
 from pipeline.leases import Leases
 from pipeline.listener import Listener
+from pipeline.model import Task
 from pipeline.patience import until_available
 from pipeline.processes import Processes
 from pipeline.rescuer import Rescuer
@@ -37,6 +38,7 @@ from pipeline.store import Store
 from pipeline.store.backlog import Backlog
 from pipeline.store.clock import ServerClock
 from pipeline.store.documents import UPLOAD_GRACE
+from pipeline.store.permits import Permits
 from pipeline.store.tasks import Tasks
 from pipeline.store.workers import DEAD_FOR
 from pipeline.threads import Threads
@@ -131,19 +133,19 @@ class Worker:
         """
         async with AsyncExitStack() as stack:
             lanes = [self._store.commits() for _ in range(LANES)]
-            rescues = self._store.commits()
-            for commits in (*lanes, rescues):
+            rescues, grants = self._store.commits(), self._store.commits()
+            for commits in (*lanes, rescues, grants):
                 stack.push_async_callback(commits.close)
             await stack.enter_async_context(self._processes)
             await until_available(self._store.install, "the start")
-            self._sessions = [commits.session_id for commits in (*lanes, rescues)]
+            self._sessions = [commits.session_id for commits in (*lanes, rescues, grants)]
             await until_available(self._register, "the start")
             committer = Committer(*lanes)
             hand_off = HandOff(
                 self.name, self._queues, self._clock, self._settings.lease, self._may_go_on, self.gates
             )
             admitter = Admitter(committer, self._pipelines)
-            self._intake = self._make_intake(admitter, hand_off)
+            self._intake = self._make_intake(admitter, hand_off, self._store.permits(grants))
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
             async with anyio.create_task_group() as group:
                 group.start_soon(committer.run)
@@ -164,6 +166,7 @@ class Worker:
             background.start_soon(self._sign_of_life, listener, rescuer)
             background.start_soon(self._reconcile, listener, wakeups)
             background.start_soon(self._take_turns)
+            background.start_soon(self.gates.limits.run, self._wake)
             if self._settings.listen:
                 background.start_soon(listener.run)
             status.started()
@@ -184,6 +187,7 @@ class Worker:
             gates=self.gates,
             controls=self._store.controls,
             ponds=self._store.ponds,
+            limits=self._store.limits,
             wake=self._wake,
             queues=self._queues,
             pipelines=self._pipelines,
@@ -198,11 +202,12 @@ class Worker:
         )
         return listener, wakeups
 
-    def _make_intake(self, admitter: Admitter, hand_off: HandOff) -> Intake:
+    def _make_intake(self, admitter: Admitter, hand_off: HandOff, permits: Permits) -> Intake:
         return Intake(
             tasks=self._tasks,
             backlog=self._backlog,
             ponds=self._store.ponds,
+            permits=permits,
             admitter=admitter,
             turns=self._turns,
             gates=self.gates,
@@ -232,6 +237,12 @@ class Worker:
                 with suppress(StoreUnavailable):
                     await self._meet_peers()
 
+    def _freed(self, task: Task) -> None:
+        """An attempt has ended; if a limit was full that it was under, there may be work now."""
+        limits, pipeline = self.gates.limits, self._pipelines[task.pipeline]
+        if limits.full and limits.free(limits.of_task(pipeline[task.stage], task, pipeline)):
+            self._wake()
+
     async def _attempts(self, committer: Committer, hand_off: HandOff) -> None:
         """Claim and run until the soft stop, then wait for what runs, and interrupt it in the end."""
         desk = Desk(self._store, committer, self._leases, self._settings.lease)
@@ -247,6 +258,7 @@ class Worker:
             threads=self._threads,
             hand_off=hand_off,
             alone=self._claimer.alone,
+            freed=self._freed,
         )
         async with anyio.create_task_group() as stopping:
             async with anyio.create_task_group() as attempts:
@@ -319,7 +331,7 @@ class Worker:
             alive_for=self._settings.lease,
         )
         self._clock.sample(seen_at, sent)
-        await self.gates.read(self._store.controls, self._store.ponds)
+        await self.gates.read(self._store.controls, self._store.ponds, self._store.limits)
         await self._meet_peers()
         await self._store.pipelines.register(self._pipelines.values())
 

@@ -72,7 +72,10 @@ _PROJECTION: Doc = {
     "ns.coll": 1,
     "documentKey": 1,
     "updateDescription.updatedFields": 1,
-    **{f"fullDocument.{name}": 1 for name in sorted({*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS, "queues"})},
+    **{
+        f"fullDocument.{name}": 1
+        for name in sorted({*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS, "queues", "concurrency"})
+    },
 }
 
 
@@ -103,7 +106,15 @@ def _watching(*events: Doc) -> Stages:
 
 _CREATED: Doc = {"operationType": {"$in": ["insert", "replace"]}}
 _PEERS: Doc = {"ns.coll": "workers", "operationType": {"$in": ["insert", "delete"]}}
-_CONTROLS: Doc = {"ns.coll": "controls", "operationType": {"$in": ["insert", "delete"]}}
+_CONTROLS: Doc = {
+    "$or": [
+        {
+            "ns.coll": {"$in": ["controls", "limits"]},
+            "operationType": {"$in": ["insert", "replace", "delete"]},
+        },
+        {"ns.coll": "permits", "operationType": "insert"},
+    ]
+}
 _SHOWN: list[Doc] = [
     {"ns.coll": {"$in": ["jobs", "tasks"]}, **_CREATED},
     _updated("jobs"),
@@ -128,7 +139,7 @@ WORK = _watching(
     },
     {
         "operationType": {"$in": ["insert", "replace", "delete"]},
-        "ns.coll": {"$in": ["jobs", "tasks", "workers", "controls"]},
+        "ns.coll": {"$in": ["jobs", "tasks", "workers", "controls", "limits", "permits"]},
         "fullDocument.state": {"$ne": "running"},
     },
 )

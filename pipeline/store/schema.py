@@ -125,6 +125,8 @@ VALIDATORS: dict[str, Doc] = {
     "gaps": {},
     "workers": {},
     "controls": {},
+    "limits": {},
+    "permits": {},
     "pipelines": {},
     "keys": {},
     "memories": {},

@@ -17,9 +17,11 @@ from pipeline.store.documents import UPLOAD_GRACE, Documents
 from pipeline.store.driver import Client, Doc, make_client, require_replica_set, translated
 from pipeline.store.jobs import Jobs
 from pipeline.store.keys import Keys
+from pipeline.store.limits import Limits
 from pipeline.store.listeners import Listeners
 from pipeline.store.memory import Memory
 from pipeline.store.outputs import Outputs
+from pipeline.store.permits import Permits
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.ponds import Ponds
 from pipeline.store.repair import Repairs, Verification
@@ -48,6 +50,7 @@ class Store:
         self.pipelines = Pipelines(self.db)
         self.controls = Controls(self.db)
         self.ponds = Ponds(self.db)
+        self.limits = Limits(self.db)
         self.waits = Waits(self.db)
         self.keys = Keys(self.db)
         self.memory = Memory(self.db)
@@ -74,6 +77,10 @@ class Store:
     def commits(self) -> Commits:
         """Return a committer's session; close it after use."""
         return Commits(self._client, self.db, self._timeout)
+
+    def permits(self, commits: Commits) -> Permits:
+        """Return what grants claims under limits, in transactions of this session."""
+        return Permits(self.db, self.limits, commits)
 
     @translated
     async def ping(self) -> None:

@@ -18,8 +18,10 @@ from pymongo.errors import PyMongoError
 from pipeline import transitions
 from pipeline.context import Progress
 from pipeline.crashpoints import crash_point
+from pipeline.errors import StoreUnavailable
 from pipeline.model import DocumentReference, Input, Lease, Task
 from pipeline.store.driver import Doc, is_outage, reading, translated, until_first
+from pipeline.store.permits import Permits, Wanted
 from pipeline.store.ponds import STAGE_QUEUE
 
 _log = logging.getLogger("millrace.store")
@@ -33,7 +35,9 @@ SMALL_BODY = 64 * 1024
 CLAIM_SECONDS = 3.0
 """Longest that a claim may take; what it did is found out then, and the next one asks for other tasks."""
 
-_CANDIDATE = dict.fromkeys(("attempt", "max_attempts", "deaths", "job", "queue", "priority", "run_at"), 1)
+_CANDIDATE = dict.fromkeys(
+    ("attempt", "max_attempts", "deaths", "job", "queue", "priority", "run_at", "key"), 1
+)
 _OF_JOB = {"document": 1, "params": 1}
 _CLAIM_ORDER = [("priority", pymongo.DESCENDING), ("run_at", pymongo.ASCENDING)]
 _DUE = {"$expr": {"$lte": ["$run_at", "$$NOW"]}}
@@ -111,6 +115,32 @@ class Tasks:
             extra = {"queue": STAGE_QUEUE} if from_ponds else {}
             await self._take(list(candidates), limit, worker, lease_for, extra)
         return await self._answers()
+
+    @translated
+    async def take_within(
+        self,
+        permits: Permits,
+        wanted: Sequence[Wanted],
+        limits: Mapping[str, int],
+        worker: str,
+        lease_for: timedelta,
+    ) -> tuple[list[Task], Mapping[str, str]]:
+        """Claim those of these tasks that their limits let, the first ones first, in one transaction.
+
+        Returns what was got, also by claims not yet answered, and of what was refused the full subject.
+        """
+        refused: Mapping[str, str] = {}
+        if not self._unread:
+            claim_id = uuid4().hex
+            ask = self._unread[claim_id] = _Ask([each.task for each in wanted])
+            update = {**_claimed(claim_id, worker, lease_for), "queue": STAGE_QUEUE}
+            try:
+                with pymongo.timeout(CLAIM_SECONDS):
+                    grant = await permits.grant(wanted, limits, update)
+                ask.tasks, refused = grant.claimed, grant.refused
+            except StoreUnavailable:
+                self._blocked = True
+        return await self._answers(), refused
 
     async def _take(self, ids: list[str], limit: int, worker: str, lease_for: timedelta, extra: Doc) -> None:
         """Compare-and-set the best candidates; after a lost race, or a wait for a lock, some at random."""

@@ -67,7 +67,7 @@ class Waits:
     async def held(self) -> dict[str, int]:
         """Return how many tasks each worker holds."""
         groups = [
-            {"$match": {"state": "running", "lease.until": {"$ne": None}}},
+            {"$match": {"state": "running", "lease.until": {"$type": "date"}}},
             {"$group": {"_id": "$lease.worker", "count": {"$sum": 1}}},
         ]
         return {each["_id"]: each["count"] async for each in await self._tasks.aggregate(groups)}

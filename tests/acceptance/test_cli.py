@@ -32,6 +32,9 @@ VERBS = [
     "resume",
     "pauses",
     "drain",
+    "limit",
+    "unlimit",
+    "limits",
     "why",
     "demo",
 ]
@@ -287,3 +290,11 @@ def test_a_stage_is_paused_a_job_says_so_and_goes_on_when_it_is_resumed(up: Up, 
     told = run("drain", worker["name"], "--wait", "--url", up.url)
     assert told.stdout == f"{worker['name']} is drained, and runs 0\n"
     assert run("resume", "worker", worker["name"], "--url", up.url).returncode == 0
+
+
+def test_a_tenant_is_limited(up: Up) -> None:
+    told = run("limit", "tenant", "*", "--concurrency", "8", "--json", "--url", up.url)
+    assert json.loads(told.stdout) == {"subject": "tenant:*", "concurrency": 8, "running": None}
+    assert "tenant:*" in run("limits", "--url", up.url).stdout
+    assert run("unlimit", "tenant", "*", "--url", up.url).stdout == "tenant * is not limited any more\n"
+    check_refused(run("unlimit", "tenant", "*", "--url", up.url), "not limited")

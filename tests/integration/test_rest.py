@@ -489,3 +489,14 @@ async def test_pause_why_resume_and_drain(store: Store) -> None:
             await served.http.post("/v1/resume", params={"subject": "tenant:acme"}), 404, "not paused"
         )
         check_problem(await served.http.get(f"/v1/jobs/{job['id'][:-1]}x/why"), 404)
+
+
+async def test_limit_limits_and_unlimit(store: Store) -> None:
+    async with serving(store.settings) as served:
+        limited = await served.http.post("/v1/limit", params={"subject": "key:openai", "concurrency": 3})
+        assert limited.json() == {"subject": "key:openai", "concurrency": 3, "running": 0}
+        assert await served.get("/v1/limits") == [limited.json()]
+        zero = {"subject": "key:openai", "concurrency": 0}
+        check_problem(await served.http.post("/v1/limit", params=zero), 422, "concurrency")
+        assert (await served.http.post("/v1/unlimit", params={"subject": "key:openai"})).status_code == 200
+        check_problem(await served.http.post("/v1/unlimit", params={"subject": "key:openai"}), 404, "nothing")

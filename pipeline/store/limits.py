@@ -1,0 +1,62 @@
+"""Limits as operators have set them: how many tasks of a subject may run at once, and how many do."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pipeline.store.changes import OperationTime
+from pipeline.store.driver import Doc, reading, translated
+
+
+class Limits:
+    """The collection `limits`. Its changes are what workers hear of."""
+
+    def __init__(self, db: AsyncDatabase[Doc]) -> None:
+        self._db = db
+        self._limits = db["limits"]
+        self._permits = db["permits"]
+        self._tasks = db["tasks"]
+
+    @translated
+    async def set(self, subject: str, concurrency: int) -> None:
+        """Set how many tasks of a subject may run at once."""
+        await self._limits.replace_one({"_id": subject}, {"concurrency": concurrency}, upsert=True)
+
+    @translated
+    async def remove(self, subject: str) -> bool:
+        """Take a limit away; False when there was none."""
+        return (await self._limits.delete_one({"_id": subject})).deleted_count == 1
+
+    @translated
+    async def list(self, as_of: OperationTime | None = None) -> dict[str, int]:
+        """Return all limits, as of an operation time at least, by subject."""
+        async with reading(self._db.client, as_of) as session:
+            found = await self._limits.find({}, session=session).sort("_id", 1).to_list()
+        return {each["_id"]: int(each["concurrency"]) for each in found}
+
+    @translated
+    async def met(self) -> Sequence[str]:
+        """Return the subjects under which anything was ever claimed."""
+        return [each["_id"] async for each in self._permits.find({}, {"_id": 1})]
+
+    @translated
+    async def running(self, session: AsyncClientSession | None = None) -> Counter[str]:
+        """Return how many tasks run of each subject of which any do.
+
+        By the index of lease ends: all that runs anywhere is looked at, which is never much.
+        """
+        fields = {name: f"${name}" for name in ("pipeline", "stage", "tenant", "key")}
+        groups: list[dict[str, Any]] = [
+            {"$match": {"state": "running", "lease.until": {"$type": "date"}}},
+            {"$group": {"_id": fields, "count": {"$sum": 1}}},
+        ]
+        running: Counter[str] = Counter()
+        async for each in await self._tasks.aggregate(groups, session=session):
+            of, count = each["_id"], each["count"]
+            running[f"stage:{of['pipeline']}/{of['stage']}"] += count
+            running[f"tenant:{of['tenant']}"] += count
+            running[f"key:{of.get('key')}"] += count
+        return running
