@@ -28,6 +28,7 @@ Words
     gate         closed while its subject (a stage, a pipeline, a tenant, a worker) is paused
     limit        how many tasks of a stage, a tenant or a key may run at once, over all workers
     pond         a queue beside a stage's, of tasks that one subject holds back
+    share        of the slots: of equal priority, the tenant that has had least goes first
     gap          a stretch of the change stream that can't be read any more; a reconciliation heals it
     worker       a process that claims; a slot is its unit of concurrency
     soft stop    stop claiming; a hard stop interrupts what runs

@@ -35,10 +35,10 @@ class HandOff:
         queues: Collection[str],
         clock: ServerClock,
         lease_for: timedelta,
-        may_go_on: Callable[[int], bool],
+        may_go_on: Callable[[Task], bool],
         gates: Gates,
     ) -> None:
-        """Make one; `may_go_on` tells whether a task of this priority comes before everything that waits."""
+        """Make one; `may_go_on` tells whether a task's job comes before everything that waits."""
         self._worker = worker
         self._queues = frozenset(queues)
         self._clock = clock
@@ -74,7 +74,7 @@ class HandOff:
         """Return the change that ends a task, and what begins the next one if this worker goes on with it."""
         current, following = pipeline[task.stage], pipeline.after(task.stage)
         hold: Hold | None = None
-        if following is not None and not task.alone and self._may_go_on(task.priority):
+        if following is not None and not task.alone and self._may_go_on(task):
             queue = queue_name(pipeline.name, pipeline.version, following.name)
             open_ = queue in self._queues and self._gates.lets(queue, task.tenant)
             # What this task gives back is enough for the next one, or it has to ask like all others.

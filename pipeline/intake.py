@@ -9,9 +9,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 from pipeline.admitter import Admitter
+from pipeline.fairness import Fairness
 from pipeline.gates import Gates
 from pipeline.model import PRIORITY_RANGE, Hold, Task, tenant_of
 from pipeline.store.backlog import Backlog, priority_of
@@ -68,6 +70,7 @@ class Intake:
         backlog: Backlog,
         ponds: Ponds,
         permits: Permits,
+        fairness: Fairness,
         admitter: Admitter,
         turns: Turns,
         gates: Gates,
@@ -81,6 +84,7 @@ class Intake:
         self._backlog = backlog
         self._ponds = ponds
         self._permits = permits
+        self._fairness = fairness
         self._admitter = admitter
         self._turns = turns
         self._gates = gates
@@ -98,8 +102,11 @@ class Intake:
         jobs: bool = True,
         priority: int | None = None,
         as_of: OperationTime | None = None,
+        tenant: str | None = None,
     ) -> None:
-        """Note that there may be work, of this priority at most, as of an operation time."""
+        """Note that there may be work, of this priority at most, as of an operation time, of a tenant."""
+        if tenant is not None:
+            self._fairness.hear(tenant)
         hints = self._hints
         hints.tasks, hints.jobs = hints.tasks or tasks, hints.jobs or jobs
         priority = HIGHEST if priority is None else priority
@@ -107,9 +114,12 @@ class Intake:
         if as_of is not None:
             self._as_of = as_of if self._as_of is None else max(self._as_of, as_of)
 
-    def may_go_on(self, priority: int) -> bool:
-        """Tell whether a task of a job under way comes before everything that waits, as far as is known."""
-        return self._hints.priority is None or priority >= self._hints.priority
+    def may_go_on(self, task: Task) -> bool:
+        """Tell whether the job of this task comes before everything that waits, as far as is known."""
+        best = self._hints.priority
+        if best is None or task.priority > best:
+            return True
+        return task.priority == best and not self._fairness.owes(task.tenant)
 
     async def take(self, free: int) -> Haul:
         """Claim ready tasks, and admit jobs, for at most that many slots. A task that runs alone comes alone.
@@ -209,7 +219,10 @@ class Intake:
         ready: list[Mapping[str, Any]] = []
         jobs: list[Mapping[str, Any]] = []
         if hints.tasks:
-            ready += await self._tasks.ready(self._gates.queues(), limit)
+            queues = self._gates.queues()
+            ready += await self._tasks.ready(queues, limit)
+            if len(ready) >= limit:
+                ready += await self._fairness.ready(ready, queues)
         if hints.jobs:
             whole = self._turns.peers.alone and not self._gates.holds_back
             jobs += await self._backlog.best(
@@ -219,6 +232,9 @@ class Intake:
                 without=self._admitter.refused,
                 closed=self._gates.closed(self._first_queues),
             )
+            if len(jobs) >= limit:
+                others = await self._fairness.submitted(jobs, self._as_of)
+                jobs += [each for each in others if self._begins_here(each)]
         return (
             [_Candidate(each, each["job"], each["queue"], int(each["priority"]), True) for each in ready],
             [
@@ -226,6 +242,14 @@ class Intake:
                 for each in jobs
             ],
         )
+
+    def _begins_here(self, job: Mapping[str, Any]) -> bool:
+        """Tell whether a job's first stage is claimed by this worker, and open."""
+        queue = self._first_queues.get(job["pipeline"])
+        version = job.get("pipeline_version")
+        if queue is None or job["_id"] in self._admitter.refused or queue not in self._gates.queues():
+            return False
+        return version is None or queue.startswith(f"{job['pipeline']}@{int(version)}/")
 
     async def _without_blocked(
         self, ready: list[_Candidate], jobs: list[_Candidate]
@@ -256,12 +280,21 @@ class Intake:
         peers = self._turns.peers
         open_ = [each for each in candidates if not self._others(each)]
         open_.sort(key=lambda each: -each.priority)  # stable: ready ones first, then by age
+        if len(open_) > free:
+            open_ = self._fairly(open_)
         if peers.alone:
             return open_[:free]
         # Many look at the same list: each begins with those for which it ranks first, or anywhere.
         best = [each for each in open_ if each.priority == open_[0].priority]
         own = [each for each in best if peers.first(each.job, each.queue)]
         return own[:free] or random.sample(best, min(free, len(best)))
+
+    def _fairly(self, best: Sequence[_Candidate]) -> list[_Candidate]:
+        """Return these, by priority, with those of one priority in the order of the tenants' shares."""
+        ordered: list[_Candidate] = []
+        for _, equal in groupby(best, key=lambda each: each.priority):
+            ordered += self._fairness.shares.order(list(equal), lambda each: tenant_of(each.job))
+        return ordered
 
     def _note_what_is_left(
         self,
@@ -271,6 +304,8 @@ class Intake:
         limit: int,
     ) -> None:
         taken = {each.document["_id"] for each in chosen}
+        self._fairness.shares.begin(tenant_of(each.job) for each in chosen)
+        self._fairness.note_left(each.job for each in (*ready, *jobs) if each.document["_id"] not in taken)
         for found in (ready, jobs):
             left = [each for each in found if each.document["_id"] not in taken and not self._others(each)]
             if left or len(found) >= limit:
@@ -284,6 +319,6 @@ class Intake:
     async def _admit(
         self, jobs: Sequence[Mapping[str, Any]], hold: Hold | None, blocker: str | None = None
     ) -> list[Task]:
-        if "document" not in jobs[0]:
+        if any("document" not in job for job in jobs):
             jobs = await self._backlog.read([job["_id"] for job in jobs], self._as_of)
         return await self._admitter.admit(jobs, hold, blocker)

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.gates import Gates
 from pipeline.hosting import first_queue
 from pipeline.leases import Leases
-from pipeline.model import job_of
+from pipeline.model import job_of, tenant_of
 from pipeline.rescuer import Rescuer
 from pipeline.stage import Pipeline
 from pipeline.store.backlog import Backlog, priority_of
@@ -18,7 +18,7 @@ from pipeline.store.workers import Workers
 from pipeline.turns import Turns
 
 Wake = Callable[..., None]
-"""`wake(tasks=, jobs=, priority=, as_of=)`, see `Intake.hint`."""
+"""`wake(tasks=, jobs=, priority=, as_of=, tenant=)`, see `Intake.hint`."""
 
 
 class Wakeups:
@@ -102,7 +102,8 @@ class Wakeups:
         queue = self._first_queue(event.fields)
         priority = priority_of(event.fields)
         if queue is not None and self._turns.mine(event.id, queue, priority):
-            self._wake(tasks=False, priority=priority, as_of=cluster_time(event.token))
+            tenant = tenant_of(event.id)
+            self._wake(tasks=False, priority=priority, as_of=cluster_time(event.token), tenant=tenant)
 
     def _first_queue(self, job: Mapping[str, Any]) -> str | None:
         """Return the queue in which this job would begin, if it is one of this worker's."""

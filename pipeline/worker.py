@@ -20,6 +20,7 @@ from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
 from pipeline.errors import DefinitionError, StoreUnavailable
 from pipeline.executor import Executor
+from pipeline.fairness import Fairness
 from pipeline.feed import Feed
 from pipeline.gates import Gates
 from pipeline.handoff import HandOff
@@ -208,6 +209,7 @@ class Worker:
             backlog=self._backlog,
             ponds=self._store.ponds,
             permits=permits,
+            fairness=Fairness(self._store.tenants, self._backlog),
             admitter=admitter,
             turns=self._turns,
             gates=self.gates,
@@ -222,10 +224,10 @@ class Worker:
         self._intake.hint(**hints)
         self._claimer.wake()
 
-    def _may_go_on(self, priority: int) -> bool:
+    def _may_go_on(self, task: Task) -> bool:
         if self._claimer.stopped:
             return False
-        return self._claimer.has_free or self._intake.may_go_on(priority)
+        return self._claimer.has_free or self._intake.may_go_on(task)
 
     async def _take_turns(self) -> None:
         """Begin what others should have begun, and have not."""

@@ -26,6 +26,7 @@ from pipeline.store.pipelines import Pipelines
 from pipeline.store.ponds import Ponds
 from pipeline.store.repair import Repairs, Verification
 from pipeline.store.tasks import Tasks
+from pipeline.store.tenants import Tenants
 from pipeline.store.waits import Waits
 from pipeline.store.workers import Workers
 
@@ -52,6 +53,7 @@ class Store:
         self.ponds = Ponds(self.db)
         self.limits = Limits(self.db)
         self.waits = Waits(self.db)
+        self.tenants = Tenants(self.db)
         self.keys = Keys(self.db)
         self.memory = Memory(self.db)
 

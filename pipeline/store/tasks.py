@@ -35,7 +35,7 @@ SMALL_BODY = 64 * 1024
 CLAIM_SECONDS = 3.0
 """Longest that a claim may take; what it did is found out then, and the next one asks for other tasks."""
 
-_CANDIDATE = dict.fromkeys(
+CANDIDATE = dict.fromkeys(
     ("attempt", "max_attempts", "deaths", "job", "queue", "priority", "run_at", "key"), 1
 )
 _OF_JOB = {"document": 1, "params": 1}
@@ -86,7 +86,7 @@ class Tasks:
     async def ready(self, queues: Sequence[str], limit: int) -> list[Doc]:
         """Return the best tasks that are ready and due, for a claim: what orders them, and their job."""
         wanted = {"state": "ready", "queue": {"$in": list(queues)}, **_DUE}
-        candidates = self._tasks.find(wanted, _CANDIDATE).sort(_CLAIM_ORDER).limit(limit)
+        candidates = self._tasks.find(wanted, CANDIDATE).sort(_CLAIM_ORDER).limit(limit)
         return await candidates.to_list()
 
     @property
