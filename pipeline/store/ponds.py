@@ -36,6 +36,10 @@ class Ponds:
         """Return the ponds beside these queues in which tasks are, by skipping through the index."""
         found: list[str] = []
         for queue in queues:
-            beside = {"$gt": f"{queue}#", "$lt": queue + _AFTER}
-            found += await self._tasks.distinct("queue", {"state": "ready", "queue": beside})
+            last: Doc | None = {"queue": f"{queue}#"}
+            # One seek for each: `distinct` would read all keys, as the index is a partial one.
+            while last is not None:
+                beyond = {"state": "ready", "queue": {"$gt": last["queue"], "$lt": queue + _AFTER}}
+                last = await self._tasks.find_one(beyond, {"queue": 1}, sort=[("queue", 1)])
+                found += [last["queue"]] if last is not None else []
         return found

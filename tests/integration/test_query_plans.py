@@ -14,7 +14,7 @@ from pipeline.store import Store
 from pipeline.store.backlog import Backlog
 from pipeline.store.documents import Documents
 from pipeline.submission import job_document
-from tests.records import AT_ONCE, MINUTE, Doc, admitted, claimed, queue
+from tests.records import AT_ONCE, MINUTE, Doc, admitted, claimed, queue, stored
 
 OTHERS = 3_000
 ELSEWHERE = queue_name("elsewhere", 1, "read")
@@ -244,3 +244,24 @@ async def test_the_profiler_would_tell_of_a_collection_scan(crowded: Store) -> N
     answers = await profiled(crowded, lambda: crowded.db["tasks"].find({}).sort("stage", 1).to_list(5))
     with pytest.raises(AssertionError):
         assert_by_index(answers)
+
+
+async def test_what_is_held_back_is_met_by_no_claim(crowded: Store) -> None:
+    held = [f"{job}:read:1" for job in await admitted(crowded, 1_000, tenant="acme")]
+    assert await crowded.ponds.put(held, "tenant:acme") == 1_000
+    await admitted(crowded, 3)
+    answers = await profiled(crowded, lambda: crowded.tasks.ready([queue()], 8))
+    assert_by_index(answers)
+    assert answers[0]["nreturned"] == 3
+    answers = await profiled(crowded, lambda: crowded.ponds.filled([queue()]))
+    assert_by_index(answers)
+    assert len(answers) == 2  # one pond, and no further one
+
+
+async def test_counts_under_limits_and_of_what_comes_before(crowded: Store) -> None:
+    [*_, last] = await admitted(crowded, 20)
+    task = await stored(crowded, f"{last}:read:1")
+    for verb in (crowded.limits.running, crowded.waits.held, lambda: crowded.waits.before_task(task)):
+        for answer in await profiled(crowded, verb):
+            assert "COLLSCAN" not in answer["planSummary"], answer
+            assert answer["keysExamined"] <= OTHERS // 3, answer  # what runs, or is ready, and no more
