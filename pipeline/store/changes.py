@@ -107,13 +107,8 @@ def _watching(*events: Doc) -> Stages:
 _CREATED: Doc = {"operationType": {"$in": ["insert", "replace"]}}
 _PEERS: Doc = {"ns.coll": "workers", "operationType": {"$in": ["insert", "delete"]}}
 _CONTROLS: Doc = {
-    "$or": [
-        {
-            "ns.coll": {"$in": ["controls", "limits"]},
-            "operationType": {"$in": ["insert", "replace", "delete"]},
-        },
-        {"ns.coll": "permits", "operationType": "insert"},
-    ]
+    "ns.coll": {"$in": ["controls", "limits", "permits"]},
+    "operationType": {"$in": ["insert", "replace", "delete"]},
 }
 _SHOWN: list[Doc] = [
     {"ns.coll": {"$in": ["jobs", "tasks"]}, **_CREATED},
