@@ -42,7 +42,11 @@ async def test_one_document_behind_many(store: Store, worked_on: str) -> None:
     assert await violations(store) == {}
 
 
-async def test_a_job_under_way_lets_a_tenant_that_is_owed_go_first(store: Store) -> None:
+async def test_a_job_under_way_lets_a_tenant_that_is_owed_go_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server's time is known, however long a busy machine takes to ask for it: it would go on otherwise.
+    monkeypatch.setattr("pipeline.store.clock.LONGEST_ROUND_TRIP", 60)
     began: list[tuple[str, str]] = []
     entered, leave = anyio.Event(), anyio.Event()
 
