@@ -8,14 +8,14 @@ import anyio
 from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from api.problems import BadRequest, TooSlow, answers, explain
+from api.problems import BadRequest, TooSlow, answers
 from api.services import Services, services
 from api.services import client as client_of
 from api.uploads import Upload
 from pipeline.client import Client
 from pipeline.errors import SubmissionError
 from pipeline.model import PRIORITY_RANGE
-from pipeline.stage import Pipeline
+from pipeline.params import check_params, explain
 from pipeline.store.documents import InlineFile, StoredFile
 from pipeline.views import JobView
 
@@ -153,24 +153,10 @@ async def _checked(fields: dict[str, str], service: Services, client: Client) ->
         raise SubmissionError(f"the form is not valid: {explain(error.errors())}") from error
     pipeline = service.pipelines.get(submission.pipeline)
     if pipeline is not None:
-        _check_params(pipeline, submission.params)
+        check_params(pipeline, submission.params)
     elif not await service.store.pipelines.stages_of(submission.pipeline):
         known = sorted({*await client.stage_names(), *service.pipelines})
         raise SubmissionError(
             f"no worker knows the pipeline {submission.pipeline!r}; there are: {', '.join(known)}"
         )
     return dict(submission)
-
-
-def _check_params(pipeline: Pipeline, params: dict[str, dict[str, Any]]) -> None:
-    for name, given in params.items():
-        try:
-            pipeline[name].params.model_validate(given)
-        except KeyError as error:
-            raise SubmissionError(
-                f"pipeline {pipeline.name!r} has no stage {name!r} to give params to"
-            ) from error
-        except ValidationError as error:
-            raise SubmissionError(
-                f"the params of stage {name!r} are not valid: {explain(error.errors())}"
-            ) from error

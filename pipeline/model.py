@@ -87,6 +87,11 @@ def pipeline_of(queue: str) -> str:
     return queue.split("@", 1)[0]
 
 
+def version_of(queue: str) -> int:
+    """Return the pipeline's version in the key by which workers claim."""
+    return int(queue.split("@", 1)[1].split("/", 1)[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The time-limited right to run a task."""

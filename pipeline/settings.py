@@ -67,6 +67,10 @@ class WorkerSettings(BaseSettings):
     """Mean time between reconciliations, jittered by a half. The net below the change stream:
     they find work whose event nobody heard. 3 minutes costs an idle database nothing."""
 
+    admission_grace: Duration = Field(default=timedelta(minutes=15), ge=timedelta(0))
+    """How long a submitted job waits for a worker that knows its pipeline, once none that is alive does.
+    Then it fails, and may be retried. 15 minutes: by then a deployment is over."""
+
     listen: bool = True
     """Off: no change stream; work is found by reconciliation every two seconds."""
 

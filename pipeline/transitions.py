@@ -194,6 +194,17 @@ def expire(job: str, task: str | None, failure: Failure) -> Change:
     )
 
 
+def reject(job: str, failure: Failure, *, late: bool = False) -> Change:
+    """`submitted` → `failed`, for a job that can't be admitted.
+
+    With `late` the time by which some worker must know its pipeline must be over by the server's clock.
+    """
+    match: dict[str, Any] = {"_id": job, "state": "submitted"}
+    if late:
+        match |= {"admit_by": {"$type": "date"}, "$expr": {"$lte": ["$admit_by", "$$NOW"]}}
+    return Change(guard=Write("jobs", match, [{"$set": _failed_job(failure, None)}]))
+
+
 def checkpoint(task: Task, key: str, value: Any, progress: Progress | None, lease_for: timedelta) -> Change:
     """Save a part. It writes the task, so that a lost lease fails it, and renews the lease with it."""
     update: dict[str, Any] = {"lease.until": after(lease_for)}
@@ -230,6 +241,11 @@ def reopen_job(revision: int | None = None) -> Json:
     limit = {"$cond": [{"$gt": ["$time_limit", 0]}, {"$add": ["$$NOW", "$time_limit"]}, None]}
     update: dict[str, Any] = {"state": "running", "error": None, "finished_at": None, "deadline": limit}
     return {"$set": update if revision is None else {**update, "revision": revision}}
+
+
+def resubmit_job() -> Json:
+    """`failed` → `submitted`, for a job that was never admitted; a deadline that it came with is over."""
+    return {"$set": {"state": "submitted", "finished_at": None, "deadline": None, **_AFRESH}}
 
 
 def reopen_task() -> Json:
@@ -319,6 +335,9 @@ _FRESH: Json = {
 }
 """What every new task begins with; it runs as soon as the server has it."""
 
+_AFRESH: Json = {"error": None, "admit_by": "$$REMOVE"}
+"""What a job has for which admission begins once more."""
+
 _UNCHARGED: Json = {"attempt": {"$subtract": ["$attempt", 1]}}
 
 
@@ -390,7 +409,7 @@ def _by(attempt: int, worker: str) -> Json:
 
 def resubmit(job: Json) -> Change:
     """`running` → `submitted`, for a job without any task: admission takes it again."""
-    return Change(guard=_as_read(job, {"state": "submitted", "started_at": None}))
+    return Change(guard=_as_read(job, {"state": "submitted", "started_at": None, **_AFRESH}))
 
 
 def readmit(job: Json, version: int, stages: Sequence[str]) -> Change:

@@ -11,6 +11,7 @@ from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import Changes, Event, OperationTime, cluster_time
 from pipeline.store.workers import Workers
 from pipeline.turns import Turns
+from pipeline.upkeep import Upkeep
 
 Wake = Callable[..., None]
 """`wake(tasks=, jobs=, priority=, as_of=)`, see `Intake.hint`."""
@@ -27,6 +28,7 @@ class Wakeups:
         backlog: Backlog,
         leases: Leases,
         rescuer: Rescuer,
+        upkeep: Upkeep,
         turns: Turns,
         wake: Wake,
         queues: Collection[str],
@@ -37,6 +39,7 @@ class Wakeups:
         self._backlog = backlog
         self._leases = leases
         self._rescuer = rescuer
+        self._upkeep = upkeep
         self._turns = turns
         self._wake = wake
         self._queues = frozenset(queues)
@@ -63,6 +66,7 @@ class Wakeups:
         self._turns.peers.replace(await self._workers.alive())
         self._wake(as_of=since)
         self._rescuer.arm_all()
+        self._upkeep.arm_all()
         return found
 
     def _on_job(self, event: Event) -> None:
@@ -70,6 +74,7 @@ class Wakeups:
         if deadline is not None:
             self._rescuer.arm_for_deadline(deadline - event.at)
         if state == "submitted" and event.operation == "update":
+            self._upkeep.strays.suspect()
             self._wake(tasks=False, as_of=cluster_time(event.token))
         elif state == "submitted":
             self._on_submitted(event)
@@ -80,7 +85,11 @@ class Wakeups:
     def _on_submitted(self, event: Event) -> None:
         queue = self._first_queue(event.fields)
         priority = priority_of(event.fields)
-        if queue is not None and self._turns.mine(event.id, queue, priority):
+        if queue is None and not self._turns.peers.know(
+            event.fields.get("pipeline", ""), event.fields.get("pipeline_version")
+        ):
+            self._upkeep.strays.suspect()
+        elif queue is not None and self._turns.mine(event.id, queue, priority):
             self._wake(tasks=False, priority=priority, as_of=cluster_time(event.token))
 
     def _first_queue(self, job: Mapping[str, Any]) -> str | None:

@@ -22,6 +22,7 @@ from pipeline.errors import DefinitionError, StoreUnavailable
 from pipeline.executor import Executor
 from pipeline.feed import Feed
 from pipeline.handoff import HandOff
+from pipeline.hosting import beginning, queues_of
 from pipeline.intake import Intake
 from pipeline.leases import Leases
 from pipeline.listener import Listener
@@ -40,6 +41,7 @@ from pipeline.store.tasks import Tasks
 from pipeline.store.workers import DEAD_FOR
 from pipeline.threads import Threads
 from pipeline.turns import Peers, Turns
+from pipeline.upkeep import Upkeep
 from pipeline.wakeups import Wakeups
 
 _log = logging.getLogger("millrace.worker")
@@ -88,11 +90,11 @@ class Worker:
         self._pipelines = {pipeline.name: pipeline for pipeline in pipelines}
         if not pipelines or len(self._pipelines) != len(pipelines):
             raise DefinitionError("a worker needs at least one pipeline, and no two of one name")
-        self._queues = _queues(pipelines, stages)
+        self._queues = queues_of(pipelines, stages)
         lease = self._settings.lease
         # Of its own: it remembers the claims whose answer isn't known yet, which are this worker's alone.
         self._tasks = Tasks(store.db)
-        self._backlog = Backlog(store.db, _beginning(pipelines, self._queues))
+        self._backlog = Backlog(store.db, beginning(pipelines, self._queues))
         self._turns = Turns(Peers(self.name, self._queues))
         self._clock = ServerClock(lease)
         self._claimer = Claimer(self._settings.slots)
@@ -101,6 +103,7 @@ class Worker:
         self._threads = Threads()
         self._feed = feed
         self._intake: Intake
+        self._upkeep: Upkeep
         self._sessions: list[Any] = []
         self._soft, self._hard = anyio.Event(), anyio.Event()
 
@@ -128,18 +131,19 @@ class Worker:
         """
         async with AsyncExitStack() as stack:
             lanes = [self._store.commits() for _ in range(LANES)]
-            rescues = self._store.commits()
-            for commits in (*lanes, rescues):
+            rescues, upkeep = self._store.commits(), self._store.commits()
+            for commits in (*lanes, rescues, upkeep):
                 stack.push_async_callback(commits.close)
             await stack.enter_async_context(self._processes)
             await until_available(self._store.install, "the start")
-            self._sessions = [commits.session_id for commits in (*lanes, rescues)]
+            self._sessions = [commits.session_id for commits in (*lanes, rescues, upkeep)]
             await until_available(self._register, "the start")
             committer = Committer(*lanes)
             hand_off = HandOff(self.name, self._queues, self._clock, self._settings.lease, self._may_go_on)
             admitter = Admitter(committer, self._pipelines)
             self._intake = self._make_intake(admitter, hand_off)
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
+            self._upkeep = Upkeep(self._store, upkeep, self._settings)
             async with anyio.create_task_group() as group:
                 group.start_soon(committer.run)
                 try:
@@ -156,6 +160,7 @@ class Worker:
             background.start_soon(self._give_up_when_cancelled, committer)
             background.start_soon(self._leases.run)
             background.start_soon(rescuer.run)
+            background.start_soon(self._upkeep.run)
             background.start_soon(self._sign_of_life, listener, rescuer)
             background.start_soon(self._reconcile, listener, wakeups)
             background.start_soon(self._take_turns)
@@ -175,6 +180,7 @@ class Worker:
             backlog=self._backlog,
             leases=self._leases,
             rescuer=rescuer,
+            upkeep=self._upkeep,
             turns=self._turns,
             wake=self._wake,
             queues=self._queues,
@@ -315,31 +321,8 @@ class Worker:
         self._clock.sample(seen_at, sent)
         self._turns.peers.replace(await self._store.workers.alive())
         await self._store.pipelines.register(self._pipelines.values())
+        await self._store.strays.unmark((each.name, each.version) for each in self._pipelines.values())
 
     async def _leave(self) -> None:
         with suppress(StoreUnavailable), anyio.move_on_after(2):
             await self._store.workers.deregister(self.name)
-
-
-def _queues(pipelines: Sequence[Pipeline], stages: Collection[str] | None) -> list[str]:
-    known = {stage.name for pipeline in pipelines for stage in pipeline.stages}
-    unknown = set(stages or ()) - known
-    if unknown:
-        raise DefinitionError(
-            f"no stage is named {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}"
-        )
-    return [
-        queue_name(pipeline.name, pipeline.version, stage.name)
-        for pipeline in pipelines
-        for stage in pipeline.stages
-        if stages is None or stage.name in stages
-    ]
-
-
-def _beginning(pipelines: Sequence[Pipeline], queues: Collection[str]) -> dict[str, int]:
-    """Return the versions of the pipelines whose first stage is claimed here."""
-    return {
-        each.name: each.version
-        for each in pipelines
-        if queue_name(each.name, each.version, each.stages[0].name) in queues
-    }

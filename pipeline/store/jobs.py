@@ -192,16 +192,22 @@ class Jobs:
     async def retry(self, job: str, tenant: str) -> None:
         """Try a failed job's failed task again, in one transaction: same revision, checkpoints kept.
 
+        One that failed before it had a task is submitted again.
+
         Raises:
             NotFound: this tenant has no such job.
-            StateConflict: the job has not failed, or failed before it had a task.
+            StateConflict: the job has not failed.
         """
 
         async def run(session: AsyncClientSession) -> None:
+            begun = await self._tasks.find_one({"_id": ids_of_job(job)}, {"_id": 1}, session=session)
+            update = transitions.reopen_job() if begun else transitions.resubmit_job()
             match = {"_id": job, "tenant": tenant, "state": "failed"}
-            result = await self._jobs.update_one(match, [transitions.reopen_job()], session=session)
+            result = await self._jobs.update_one(match, [update], session=session)
             if not result.matched_count:
                 raise await self._refusal(job, tenant, "tried again", session)
+            if not begun:
+                return
             # The newest one: an earlier revision may have failed before.
             reopened = await self._tasks.find_one_and_update(
                 {"job": job, "state": "failed"},
@@ -210,7 +216,7 @@ class Jobs:
                 session=session,
             )
             if reopened is None:
-                raise StateConflict(f"job {job} failed before its first stage: submit it again")
+                raise StateConflict(f"job {job} has no failed task: run `millrace verify`")
 
         await self._transaction(run)
 

@@ -65,6 +65,7 @@ _JOB = {
         "state": {"enum": ["submitted", "running", "succeeded", "failed", "cancelled"]},
         "revision": {"bsonType": _NUMBER, "minimum": 1},
         "deadline": _OPTIONAL_DATE,
+        "admit_by": {"bsonType": "date"},
         "time_limit": {"bsonType": _NUMBER, "minimum": 1},
         "error": {"bsonType": ["object", "null"]},
         "created_at": {"bsonType": "date"},
@@ -157,6 +158,11 @@ INDEXES: dict[str, list[IndexModel]] = {
             [("deadline", ASCENDING)],
             name="deadline",
             partialFilterExpression={"state": {"$in": list(OPEN_JOB)}, "deadline": {"$type": "date"}},
+        ),
+        IndexModel(
+            [("admit_by", ASCENDING)],
+            name="stray",
+            partialFilterExpression={"state": "submitted", "admit_by": {"$type": "date"}},
         ),
     ],
     "tasks": [

@@ -21,6 +21,7 @@ from pipeline.store.memory import Memory
 from pipeline.store.outputs import Outputs
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.repair import Repairs, Verification
+from pipeline.store.strays import Strays
 from pipeline.store.tasks import Tasks
 from pipeline.store.workers import Workers
 
@@ -37,6 +38,7 @@ class Store:
         self._timeout = settings.timeout.total_seconds()
         self.documents = Documents(self.db)
         self.jobs = Jobs(self._client, self.db, self._timeout)
+        self.strays = Strays(self.db)
         self.tasks = Tasks(self.db)
         self.outputs = Outputs(self.db, self.documents)
         self.changes = Changes(self.db)
