@@ -1,6 +1,5 @@
 """The command line: `millrace --help`."""
 
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from api.batch_commands import app as batch_commands
+from api.batch_commands import watch_batch
 from api.board import board, follow
 from api.logs import configure_logging
 from api.rest_client import RestClient
+from api.terminal import DEFAULT_URL, AsJson, Url, out, print_json
 from pipeline.errors import MillraceError
 
 app = typer.Typer(
@@ -25,10 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(emoji=False)
+app.add_typer(batch_commands, name="batch")
 
-Url = Annotated[str, typer.Option("--url", envvar="MILLRACE_URL", help="Where the API is.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Pipelines = Annotated[
     list[str] | None,
     typer.Option("--pipeline", help="package.module:name; may be given again. Default: the built-in."),
@@ -44,7 +44,6 @@ Unprotected = Annotated[
 ]
 JobId = Annotated[str, typer.Argument(help="A job's id.")]
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_DATA = Path(".millrace")
 
 
@@ -128,7 +127,7 @@ def verify(
         _refuse(error)
         raise typer.Exit(2) from error
     if as_json:
-        _print_json(told.model_dump())
+        print_json(told.model_dump())
     else:
         if told.repairs:
             out.print(repairs_table(told.repairs))
@@ -143,18 +142,27 @@ def submit(
     pipeline: Annotated[str, typer.Option(help="Name of a pipeline.")] = "documents",
     params: Annotated[str | None, typer.Option(help='JSON, by stage: {"ocr": {"dpi": 300}}')] = None,
     priority: Annotated[int, typer.Option(min=-10, max=10)] = 0,
+    batch: Annotated[bool, typer.Option("--batch", help="Make one batch of them all.")] = False,
+    into: Annotated[str | None, typer.Option(help="Id of the batch that they belong to.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show progress until every job has ended.")] = False,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Submit documents."""
+    """Submit documents; with --batch, as one: what is printed, and watched, is the batch."""
+    if batch and into:
+        raise typer.BadParameter("give --batch or --into, not both")
     client = RestClient(url)
     fields = {"pipeline": pipeline, "priority": str(priority), **({"params": params} if params else {})}
+    if batch:
+        _submit_batch(client, files, fields, watch=watch, as_json=as_json)
+        return
+    if into:
+        fields["batch"] = into
     jobs = [client.submit(path, fields) for path in files]
     if watch:
         jobs = _watch(client, jobs)
     if as_json:
-        _print_json(jobs)
+        print_json(jobs)
     elif not watch:
         for job in jobs:
             out.print(f"{job['id']}  {job['document']['name']}", markup=False, soft_wrap=True)
@@ -178,7 +186,7 @@ def jobs(
     """List the newest jobs."""
     page = RestClient(url).get("/v1/jobs", limit=limit, **({"state": state} if state else {}))
     if as_json:
-        _print_json(page["jobs"])
+        print_json(page["jobs"])
         return
     table = Table("id", "document", "state", "stages")
     for job in page["jobs"]:
@@ -198,7 +206,7 @@ def show(
     client = RestClient(url)
     found = client.get(f"/v1/jobs/{job}/outputs/{output}" if output else f"/v1/jobs/{job}")
     if as_json or output:
-        _print_json(found)
+        print_json(found)
         return
     out.print(f"{found['document']['name']}: {found['state']}", highlight=False, markup=False)
     table = Table("stage", "state", "attempt", "progress", "error")
@@ -245,6 +253,25 @@ def demo(
     run(out, data=data, documents=documents, crash=crash, keep=keep)
 
 
+def _submit_batch(
+    client: RestClient, files: list[Path], fields: dict[str, str], *, watch: bool, as_json: bool
+) -> None:
+    """Submit files as one batch; when one is refused, the batch is what was taken before."""
+    batch = client.post_json("/v1/batches", {"total": len(files)})["id"]
+    try:
+        for path in files:
+            client.submit(path, {**fields, "batch": batch})
+    except MillraceError:
+        client.post(f"/v1/batches/{batch}/close")
+        raise
+    if watch:
+        watch_batch(client, batch, as_json=as_json)
+    elif as_json:
+        print_json(client.get(f"/v1/batches/{batch}"))
+    else:
+        out.print(batch, markup=False)
+
+
 def _watch(client: RestClient, jobs: list[Any]) -> list[Any]:
     events = client.events("/v1/events")
     next(events)  # the stream is open: whatever changes after this look at the jobs, it will tell
@@ -270,10 +297,6 @@ def _error(error: dict[str, Any] | None) -> str:
         return ""
     place = f"{error['part']}: " if error.get("part") else ""
     return f"{place}{error['message']}"
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def _refuse(error: Exception) -> None:

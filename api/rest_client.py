@@ -42,6 +42,10 @@ class RestClient:
         """Return what a POST without body answers."""
         return self._json("POST", path, params=query)
 
+    def post_json(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return what a POST with a JSON body answers."""
+        return self._json("POST", path, json=dict(body))
+
     def events(self, path: str) -> Iterator[tuple[str, Json]]:
         """Yield the events of a stream until it ends, coming back by the last id when the line breaks.
 

@@ -33,6 +33,7 @@ class Submission(BaseModel):
     deadline: datetime | None = None
     metadata: dict[str, Any] = {}
     """As JSON."""
+    batch: str | None = Field(default=None, max_length=128)
 
     @field_validator("params", "metadata", mode="before")
     @classmethod
@@ -76,6 +77,7 @@ _FORM = {
                             "description": "A job that has not ended by then fails.",
                         },
                         "metadata": {"type": "string", "description": "A JSON object of your own."},
+                        "batch": {"type": "string", "description": "Id of the batch that it belongs to."},
                     },
                 }
             }

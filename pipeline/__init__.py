@@ -11,6 +11,7 @@ One direction
 Words
     document     the bytes that a user submits
     pipeline     ordered stages, with a name and a version
+    batch        many jobs as one: totals, and one end
     stage        one kind of work
     job          one document's trip through one pipeline: submitted, running, then succeeded, failed
                  or cancelled

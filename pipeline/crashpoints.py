@@ -38,6 +38,8 @@ POINTS = {
     "token.saved": "the resume token was saved",
     "gap.opened": "a gap is recorded, and not reconciled",
     "gap.healed": "a gap is reconciled, and not closed",
+    "batch.due": "the last job of a batch may have ended, and the batch has not",
+    "batch.cancelling": "some jobs of a batch are cancelled, and not all",
     "stop.begun": "the soft stop was heard",
     "stop.interrupted": "running attempts were told to stop, and are not given back",
 }

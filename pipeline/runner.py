@@ -33,8 +33,12 @@ class Runner:
         threads: Threads,
         hand_off: HandOff,
         alone: Callable[[], Awaitable[bool]],
+        touch: Callable[[str], None],
     ) -> None:
-        """Make one; `executors` by pipeline; `alone` waits until nothing else runs, or returns False."""
+        """Make one; `executors` by pipeline; `alone` waits until nothing else runs, or returns False.
+
+        `touch` hears of a batch of which a job has ended.
+        """
         self._worker = worker
         self._executors = executors
         self._committer = committer
@@ -42,6 +46,7 @@ class Runner:
         self._threads = threads
         self._hand_off = hand_off
         self._alone = alone
+        self._touch = touch
 
     async def run(self, task: Task) -> None:
         """Run a task, and those that follow it as long as this worker goes on with the job."""
@@ -110,6 +115,8 @@ class Runner:
         except StateConflict:
             _log.exception("an impossible state: run `millrace verify`", extra={"task": task.id})
             return Lost(), None
+        if change.ends_job and task.batch is not None:
+            self._touch(task.batch)
         return outcome, begin and begin(as_of)
 
     def _change(self, executor: Executor, task: Task, outcome: Outcome) -> tuple[Change | None, Begin | None]:

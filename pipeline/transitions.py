@@ -101,7 +101,7 @@ def complete(task: Task, result: Succeeded, pipeline: Pipeline, hold: Hold | Non
     following = pipeline.after(task.stage)
     if following is None:
         end = Write("jobs", {"_id": task.job, "state": "running"}, _JOB_SUCCEEDED)
-        return Change(guard=guard, then=(end,), creates=(("outputs", record),))
+        return Change(guard=guard, then=(end,), creates=(("outputs", record),), ends_job=True)
     inputs = {**task.inputs, task.stage: task.revision}
     if following.input is Document:
         given = _Given(task.document.sha256, None, inputs)
@@ -231,6 +231,18 @@ def cancel_job() -> Json:
 def cancel_task() -> Json:
     """Return the update of the task of a job that is cancelled."""
     return {"$set": _ended("cancelled")}
+
+
+def end_batch(counts: Mapping[str, int], *, cancelled: bool) -> Json:
+    """Return the update of a batch whose jobs have all ended, so many in each state.
+
+    Failed when one has failed; else cancelled when it was, or one of them.
+    """
+    if counts.get("failed"):
+        state = "failed"
+    else:
+        state = "cancelled" if cancelled or counts.get("cancelled") else "succeeded"
+    return {"$set": {**_finished(state), "counts": literal(dict(counts))}}
 
 
 def reopen_job(revision: int | None = None) -> Json:
@@ -389,6 +401,7 @@ def _fail(match: Json, job: str, failure: Failure, attempt: int, worker: str) ->
     return Change(
         guard=Write("tasks", match, [{"$set": update}]),
         then=(Write("jobs", {"_id": job, "state": "running"}, [{"$set": _failed_job(failure, stage)}]),),
+        ends_job=True,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pipeline.leases import Leases
-from pipeline.model import job_of, queue_name
+from pipeline.model import FINAL_STATES, job_of, queue_name
 from pipeline.rescuer import Rescuer
 from pipeline.stage import Pipeline
 from pipeline.store.backlog import Backlog, priority_of
@@ -81,6 +81,8 @@ class Wakeups:
         elif state is not None:
             self._turns.settle(event.id)
             self._rescuer.arm_for_lease()
+            if state in FINAL_STATES:
+                self._upkeep.batches.job_ended(event.id)
 
     def _on_submitted(self, event: Event) -> None:
         queue = self._first_queue(event.fields)

@@ -247,6 +247,7 @@ class Worker:
             threads=self._threads,
             hand_off=hand_off,
             alone=self._claimer.alone,
+            touch=self._upkeep.batches.touch,
         )
         async with anyio.create_task_group() as stopping:
             async with anyio.create_task_group() as attempts:

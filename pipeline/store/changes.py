@@ -58,6 +58,7 @@ _JOB_FIELDS = (
     "deadline",
     "state",
     "traceparent",
+    "batch",
 )
 _SHOWN_FIELDS = (
     "created_at",
@@ -66,13 +67,18 @@ _SHOWN_FIELDS = (
 )
 _TASK_FIELDS = ("queue", "stage", "state", "lease.until", "attempt", "max_attempts", "progress")
 
+_BATCH_FIELDS = ("name", "total", "counts", "cancelled", "finished_at")
+
 _PROJECTION: Doc = {
     "operationType": 1,
     "clusterTime": 1,
     "ns.coll": 1,
     "documentKey": 1,
     "updateDescription.updatedFields": 1,
-    **{f"fullDocument.{name}": 1 for name in sorted({*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS, "queues"})},
+    **{
+        f"fullDocument.{name}": 1
+        for name in sorted({*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS, *_BATCH_FIELDS, "queues"})
+    },
 }
 
 
@@ -103,8 +109,10 @@ def _watching(*events: Doc) -> Stages:
 
 _CREATED: Doc = {"operationType": {"$in": ["insert", "replace"]}}
 _PEERS: Doc = {"ns.coll": "workers", "operationType": {"$in": ["insert", "delete"]}}
+_BATCHES: Doc = {"ns.coll": "batches", "operationType": {"$in": ["insert", "replace", "update"]}}
 _SHOWN: list[Doc] = [
     {"ns.coll": {"$in": ["jobs", "tasks"]}, **_CREATED},
+    _BATCHES,
     _updated("jobs"),
     {
         "ns.coll": "tasks",

@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 from pipeline import transitions
 from pipeline.crashpoints import crash_point
 from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, SubmissionError
-from pipeline.model import FINAL_STATES, ids_of_tenant
+from pipeline.model import FINAL_STATES, ids_of_job, ids_of_tenant
 from pipeline.store.commits import create_task
 from pipeline.store.driver import UNSTORABLE, Client, Doc, translated, until_first
 
@@ -89,10 +89,14 @@ class Jobs:
         return await self._tasks.find({"job": {"$in": jobs}}).sort("revision", 1).to_list()
 
     @translated
-    async def newest(self, tenant: str, *, limit: int, before: str | None, state: str | None) -> list[Doc]:
-        """Return a tenant's jobs, newest first, those older than the id `before` only."""
+    async def newest(
+        self, tenant: str, *, limit: int, before: str | None, state: str | None, batch: str | None = None
+    ) -> list[Doc]:
+        """Return a tenant's jobs, newest first: of one batch, older than the id `before`."""
         own = ids_of_tenant(tenant)
         query: Doc = {"_id": own if before is None else {**own, "$lt": min(before, own["$lt"])}}
+        if batch is not None:  # each state has its place in the batch's index, and is in order there
+            query |= {"batch": batch, "state": {"$in": [*transitions.OPEN_JOB, *sorted(FINAL_STATES)]}}
         if state is not None:
             query |= {"tenant": tenant, "state": state}
         newest = self._jobs.find(query, {"document.inline": 0}).sort("_id", -1).limit(limit)

@@ -61,6 +61,7 @@ _JOB = {
         "run_at": _OPTIONAL_DATE,
         "idempotency_key": {"bsonType": "string", "minLength": 1, "maxLength": 255},
         "idempotency_hash": {"bsonType": "string"},
+        "batch": {"bsonType": "string", "pattern": _whole(JOB_ID_PATTERN)},
         "traceparent": {"bsonType": ["string", "null"]},
         "state": {"enum": ["submitted", "running", "succeeded", "failed", "cancelled"]},
         "revision": {"bsonType": _NUMBER, "minimum": 1},
@@ -75,9 +76,12 @@ _JOB = {
     },
 }
 
+_OF_ITS_TENANT = {"$eq": [{"$indexOfBytes": ["$_id", {"$concat": ["$tenant", "."]}]}, 0]}
+
 _JOB_RULES = {
     "$and": [
-        {"$eq": [{"$indexOfBytes": ["$_id", {"$concat": ["$tenant", "."]}]}, 0]},
+        _OF_ITS_TENANT,
+        {"$eq": [{"$indexOfBytes": [{"$ifNull": ["$batch", "$_id"]}, {"$concat": ["$tenant", "."]}]}, 0]},
         {"$lte": [{"$binarySize": {"$ifNull": ["$document.inline", ""]}}, INLINE_LIMIT]},
         {
             "$or": [
@@ -114,11 +118,30 @@ _OUTPUT = {
     "oneOf": [{"required": ["body"]}, {"required": ["file_id"]}],
 }
 
+_BATCH = {
+    "bsonType": "object",
+    "required": ["_id", "tenant", "state", "created_at"],
+    "additionalProperties": False,
+    "properties": {
+        "_id": {"bsonType": "string", "pattern": _whole(JOB_ID_PATTERN)},
+        "tenant": {"bsonType": "string", "pattern": _whole(TENANT_PATTERN)},
+        "name": _TEXT,
+        "metadata": {"bsonType": "object"},
+        "total": {"bsonType": [*_NUMBER, "null"], "minimum": 0},
+        "state": {"enum": ["running", "succeeded", "failed", "cancelled"]},
+        "cancelled": {"bsonType": "bool"},
+        "counts": {"bsonType": "object"},
+        "created_at": {"bsonType": "date"},
+        "finished_at": _OPTIONAL_DATE,
+    },
+}
+
 VALIDATORS: dict[str, Doc] = {
     "jobs": {"$or": [_OF_THE_ENGINE, {"$jsonSchema": _JOB, "$expr": _JOB_RULES}]},
     "tasks": {"$jsonSchema": _TASK},
     "outputs": {"$jsonSchema": _OUTPUT},
     "checkpoints": {},
+    "batches": {"$jsonSchema": _BATCH, "$expr": _OF_ITS_TENANT},
     "uploads": {},
     "documents.files": {},
     "documents.chunks": {},
@@ -160,6 +183,11 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"state": {"$in": list(OPEN_JOB)}, "deadline": {"$type": "date"}},
         ),
         IndexModel(
+            [("batch", ASCENDING), ("state", ASCENDING), ("_id", DESCENDING)],
+            name="batch",
+            partialFilterExpression={"batch": {"$exists": True}},
+        ),
+        IndexModel(
             [("admit_by", ASCENDING)],
             name="stray",
             partialFilterExpression={"state": "submitted", "admit_by": {"$type": "date"}},
@@ -178,6 +206,13 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"lease.until": {"$type": "date"}},
         ),
         IndexModel([("job", ASCENDING)], name="job"),
+    ],
+    "batches": [
+        IndexModel(
+            [("_id", ASCENDING), ("total", ASCENDING)],
+            name="closed",
+            partialFilterExpression={"state": "running", "total": {"$type": "number"}},
+        ),
     ],
     "checkpoints": [IndexModel([("task", ASCENDING)], name="task")],
     "outputs": [

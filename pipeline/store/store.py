@@ -10,6 +10,7 @@ from pymongo.read_concern import ReadConcern
 from pipeline.settings import StoreSettings
 from pipeline.store import schema
 from pipeline.store.audit import Audit, Finding
+from pipeline.store.batches import Batches
 from pipeline.store.changes import Changes
 from pipeline.store.commits import Commits
 from pipeline.store.documents import UPLOAD_GRACE, Documents
@@ -39,6 +40,7 @@ class Store:
         self.documents = Documents(self.db)
         self.jobs = Jobs(self._client, self.db, self._timeout)
         self.strays = Strays(self.db)
+        self.batches = Batches(self._client, self.db, self._timeout)
         self.tasks = Tasks(self.db)
         self.outputs = Outputs(self.db, self.documents)
         self.changes = Changes(self.db)

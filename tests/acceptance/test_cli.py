@@ -28,6 +28,7 @@ VERBS = [
     "show",
     "cancel",
     "retry",
+    "batch",
     "demo",
 ]
 
@@ -119,6 +120,37 @@ def test_a_job_that_fails_is_exit_code_1_and_can_be_tried_again(up: Up, tmp_path
     again = run("retry", job["id"], "--url", up.url)
     assert (again.returncode, again.stdout) == (0, "running\n")
     assert run("watch", job["id"], "--url", up.url).returncode == 1
+
+
+def test_documents_are_submitted_watched_and_cancelled_as_one(up: Up, document: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.txt"
+    broken.write_bytes(b"\xff\xfe")
+    both = run("submit", str(document), str(broken), "--pipeline", "counting", "--batch", "--watch", "--json",
+               MILLRACE_URL=up.url)  # fmt: skip
+    assert both.returncode == 1, both.stderr
+    batch = json.loads(both.stdout)
+    assert (batch["state"], batch["total"]) == ("failed", 2)
+    assert (batch["jobs"]["succeeded"], batch["jobs"]["failed"]) == (1, 1)
+
+    created = json.loads(run("batch", "create", "--name", "[march]", "--json", "--url", up.url).stdout)
+    into = ("submit", str(document), "--pipeline", "counting", "--into", created["id"], "--watch")
+    assert run(*into, "--url", up.url).returncode == 0
+    listed = run("batch", "list", "--url", up.url).stdout
+    assert all(word in listed for word in ("[march]", "1 succeeded", "failed"))
+    assert (
+        json.loads(run("batch", "close", created["id"], "--json", "--url", up.url).stdout)["state"]
+        == "succeeded"
+    )
+    assert run("batch", "watch", created["id"], "--url", up.url).returncode == 0
+    assert "succeeded  1 succeeded of 1" in run("batch", "show", created["id"], "--url", up.url).stdout
+    check_refused(run("batch", "cancel", created["id"], "--url", up.url), "409", "is succeeded")
+    check_refused(run(*into, "--url", up.url), "422", "takes no more jobs")
+    assert run(*into, "--batch", "--url", up.url).returncode == 2
+
+    refused = run("submit", str(document), "--pipeline", "no", "--batch", "--url", up.url)
+    check_refused(refused, "422", "no worker knows")
+    [newest, *_] = json.loads(run("batch", "list", "--json", "--url", up.url).stdout)
+    assert (newest["state"], newest["total"]) == ("succeeded", 0)  # of what was taken: nothing
 
 
 def test_names_are_printed_as_they_are(up: Up, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline.model import queue_name
 from pipeline.store import Store
 from pipeline.store.backlog import Backlog
 from pipeline.store.documents import Documents
-from pipeline.submission import job_document
+from pipeline.submission import batch_document, job_document
 from tests.records import AT_ONCE, MINUTE, Doc, admitted, claimed, queue
 
 OTHERS = 3_000
@@ -244,3 +244,47 @@ async def test_the_profiler_would_tell_of_a_collection_scan(crowded: Store) -> N
     answers = await profiled(crowded, lambda: crowded.db["tasks"].find({}).sort("stage", 1).to_list(5))
     with pytest.raises(AssertionError):
         assert_by_index(answers)
+
+
+async def test_strays(crowded: Store) -> None:
+    """Jobs of which no worker knows the version, beside those that only wait."""
+    job = {**job_document("counting", name="a", content=b""), "pipeline_version": 3}
+    await crowded.db["jobs"].insert_one(job)
+    known = {"counting": {1}, "elsewhere": {1}}
+    assert_by_index(await profiled(crowded, lambda: crowded.strays.mark(known, AT_ONCE)), slack=12)
+    [overdue] = await crowded.strays.overdue(10)
+    assert overdue["_id"] == job["_id"]
+    for verb in (
+        lambda: crowded.strays.overdue(10),
+        crowded.strays.next_end,
+        lambda: crowded.strays.unmark([("elsewhere", 1)]),
+    ):
+        assert_by_index(await profiled(crowded, verb))
+
+
+async def test_batches(crowded: Store) -> None:
+    """A batch of two hundred jobs, beside hundreds of batches that have ended or wait to be closed."""
+    others = [batch_document() | {"state": ("succeeded", "running")[n % 2]} for n in range(OTHERS // 10)]
+    batch = batch_document(total=201)["_id"]
+    await crowded.db["batches"].insert_many(
+        [*others, {**others[0], "_id": batch, "state": "running", "total": 201}]
+    )
+    jobs = [job_document("counting", name="a", content=b"", batch=batch) for _ in range(200)]
+    await crowded.db["jobs"].insert_many([{**job, "state": "succeeded"} for job in jobs])
+    batches = crowded.batches
+    assert await batches.counts([batch]) == {batch: {"succeeded": 200}}
+    counted = await profiled(crowded, lambda: batches.counts([batch]))
+    assert [(each["docsExamined"], each["keysExamined"] <= 201) for each in counted] == [(0, True)]
+    answers = await profiled(
+        crowded, lambda: crowded.jobs.newest("default", limit=20, before=None, state=None, batch=batch)
+    )
+    assert_by_index(answers, slack=8)
+    await crowded.db["jobs"].insert_one(job_document("counting", name="a", content=b"", batch=batch))
+    for verb in (
+        lambda: batches.end(batch),
+        lambda: batches.closed("", 10),
+        lambda: batches.of_jobs([jobs[0]["_id"]]),
+    ):
+        assert_by_index(await profiled(crowded, verb))
+    page = await profiled(crowded, lambda: batches.newest("default", limit=20, before=batch))
+    assert_by_index(page)

@@ -14,7 +14,6 @@ from pipeline.settings import WorkerSettings
 from pipeline.store import Store
 from pipeline.store.strays import known_pipelines
 from pipeline.submission import job_document
-from tests.integration.test_query_plans import assert_by_index, crowded, profiled
 from tests.records import violations
 from tests.support import COUNTING, Text, running, submit, until
 
@@ -22,8 +21,6 @@ SOON = WorkerSettings(admission_grace=timedelta(seconds=1))
 LATER = WorkerSettings(admission_grace=timedelta(hours=1))
 OTHER = Pipeline("other", COUNTING.stages)
 NEXT = Pipeline("counting", COUNTING.stages, version=2)
-
-__all__ = ["crowded"]
 
 
 class Size(BaseModel, extra="forbid"):
@@ -156,14 +153,3 @@ async def test_a_cancelled_job_is_no_stray_any_more(store: Store) -> None:
         job = await submit(Client(store), "counting")
         await Client(store).cancel(job.id)
     assert await store.strays.mark({"other": {1}}, timedelta(0)) == 0
-
-
-async def test_strays_are_found_by_index(crowded: Store) -> None:
-    """Three thousand jobs of a known pipeline wait beside them."""
-    job = await insert(crowded, "counting", pipeline_version=3)
-    known = {"counting": {1}, "elsewhere": {1}}
-    assert_by_index(await profiled(crowded, lambda: crowded.strays.mark(known, timedelta(0))), slack=12)
-    assert await field(crowded, job, "admit_by") is not None
-    assert_by_index(await profiled(crowded, lambda: crowded.strays.overdue(10)))
-    assert_by_index(await profiled(crowded, crowded.strays.next_end))
-    assert_by_index(await profiled(crowded, lambda: crowded.strays.unmark([("elsewhere", 1)])))
