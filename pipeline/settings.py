@@ -86,6 +86,9 @@ class ApiSettings(BaseSettings):
     upload_timeout: Duration = timedelta(minutes=10)
     """How long one upload may take. 10 minutes: 200 MiB over a slow line."""
 
+    idempotency: Duration = timedelta(days=1)
+    """How long an `Idempotency-Key` stands for its job; then it submits a new one. A day outlives retries."""
+
     heartbeat: Duration = timedelta(seconds=15)
     """Quiet time after which an event stream sends its position. 15 s keeps proxies from closing it."""
 

@@ -10,13 +10,13 @@ their own transaction beside their business data::
 import hashlib
 import mimetypes
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline import telemetry
 from pipeline.errors import SubmissionError
 from pipeline.model import DEFAULT_TENANT, new_job_id
-from pipeline.store.jobs import idempotency_hash
+from pipeline.store.jobs import IDEMPOTENCY, idempotency_hash
 from pipeline.store.schema import INLINE_LIMIT
 
 MAX_NAME = 255
@@ -40,6 +40,7 @@ def job_document(
     run_at: datetime | None = None,
     deadline: datetime | None = None,
     idempotency_key: str | None = None,
+    idempotency_for: timedelta = IDEMPOTENCY,
     batch: str | None = None,
 ) -> dict[str, Any]:
     """Return a job, ready to be inserted into `jobs`; its `_id` is the job's id.
@@ -62,6 +63,8 @@ def job_document(
         run_at: Not before then. With a time zone.
         deadline: A job that has not ended by then fails. With a time zone.
         idempotency_key: A second insert with the same key, by the same tenant, is refused.
+        idempotency_for: For how long; then `Client.submit` and REST take the key for a new job. An insert of
+            your own is refused until one of them has, or the earlier job is removed.
         batch: Id of a batch that it belongs to, see `batch_document`.
 
     Raises:
@@ -96,6 +99,7 @@ def job_document(
     if idempotency_key is not None:
         job["idempotency_key"] = idempotency_key
         job["idempotency_hash"] = idempotency_hash(job)
+        job["idempotency_until"] = job["created_at"] + idempotency_for
     return job
 
 

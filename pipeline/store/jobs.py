@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import pymongo
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
@@ -14,10 +15,20 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 
 from pipeline import transitions
 from pipeline.crashpoints import crash_point
-from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, SubmissionError
+from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, StoreUnavailable, SubmissionError
 from pipeline.model import FINAL_STATES, ids_of_job, ids_of_tenant
 from pipeline.store.commits import create_task
 from pipeline.store.driver import UNSTORABLE, Client, Doc, translated, until_first
+
+IDEMPOTENCY = timedelta(days=1)
+"""How long an idempotency key stands for its job, unless that says otherwise."""
+
+_OF_A_KEY = ("idempotency_key", "idempotency_hash", "idempotency_until")
+_STANDARD = {"$add": ["$created_at", int(IDEMPOTENCY / timedelta(milliseconds=1))]}
+_KEY_IS_OVER: Doc = {"$expr": {"$lte": [{"$ifNull": ["$idempotency_until", _STANDARD]}, "$$NOW"]}}
+
+_PAUSE = 0.05
+"""Seconds until an insert is tried again whose key is free now, or soon to be seen."""
 
 _NESTED_TOO_DEEPLY = 15
 """Server code of a document with more than 200 levels."""
@@ -36,8 +47,8 @@ class Jobs:
         self._timeout = timeout
 
     @translated
-    async def insert(self, job: Doc) -> tuple[Doc, bool]:
-        """Insert a job; returns it and True, or the job that had its idempotency key before and False.
+    async def insert(self, job: Doc, *, tries: int = 20) -> tuple[Doc, bool]:
+        """Insert a job; returns it and True, or the job that has its idempotency key already and False.
 
         One insert, majority acknowledged: when it returns, the job is not lost any more.
 
@@ -45,13 +56,18 @@ class Jobs:
             IdempotencyConflict: the key was used with other content.
             SubmissionError: the database's validator refused the job, the message says which rule; or it
                 holds what BSON cannot, such as a 65-bit integer.
+            StoreUnavailable: it is not known, or the job that has its key is not durable yet, or again and
+                again another's; `tries` times.
         """
         try:
             await self._jobs.insert_one(job)
         except DuplicateKeyError as error:
-            earlier = await self._earlier(job)
+            earlier = await self._earlier(job, error)
+            if earlier is None and not tries:
+                raise StoreUnavailable("the job that has this idempotency key is not durable yet") from error
             if earlier is None:
-                raise SubmissionError(f"there is a job {job['_id']} already") from error
+                await anyio.sleep(_PAUSE)
+                return await self.insert(job, tries=tries - 1)
             if earlier.get("idempotency_hash") != job["idempotency_hash"]:
                 raise IdempotencyConflict from error
             return earlier, False
@@ -65,10 +81,16 @@ class Jobs:
             raise SubmissionError("MongoDB cannot store this job: it is nested too deeply") from error
         return job, True
 
-    async def _earlier(self, job: Doc) -> Doc | None:
-        if "idempotency_key" not in job:
-            return None
-        key = {"tenant": job["tenant"], "idempotency_key": job["idempotency_key"]}
+    async def _earlier(self, job: Doc, error: DuplicateKeyError) -> Doc | None:
+        """Return the job that has this one's key; None when its time was over, or it is not durable yet.
+
+        Raises:
+            SubmissionError: it isn't the key, but the job's own id.
+        """
+        key = {"tenant": job["tenant"], "idempotency_key": job.get("idempotency_key")}
+        if "idempotency_key" not in (error.details or {}).get("keyPattern", {}):
+            raise SubmissionError(f"there is a job {job['_id']} already") from error
+        await self._jobs.update_one({**key, **_KEY_IS_OVER}, {"$unset": dict.fromkeys(_OF_A_KEY, "")})
         return await self._jobs.find_one(key)
 
     @translated
