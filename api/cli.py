@@ -17,6 +17,7 @@ from api.batch_commands import watch_batch
 from api.board import board, follow
 from api.logs import configure_logging
 from api.rest_client import RestClient
+from api.schedule_commands import app as schedule_commands
 from api.terminal import DEFAULT_URL, AsJson, Url, out, print_json
 from pipeline.errors import MillraceError
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(batch_commands, name="batch")
+app.add_typer(schedule_commands, name="schedule")
 
 Pipelines = Annotated[
     list[str] | None,
@@ -142,6 +144,10 @@ def submit(
     pipeline: Annotated[str, typer.Option(help="Name of a pipeline.")] = "documents",
     params: Annotated[str | None, typer.Option(help='JSON, by stage: {"ocr": {"dpi": 300}}')] = None,
     priority: Annotated[int, typer.Option(min=-10, max=10)] = 0,
+    run_at: Annotated[str | None, typer.Option(help="Not before: 2030-01-31T08:00:00Z.")] = None,
+    deadline: Annotated[str | None, typer.Option(help="Fail what has not ended by then.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="A JSON object of your own.")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key, of one document.")] = None,
     batch: Annotated[bool, typer.Option("--batch", help="Make one batch of them all.")] = False,
     into: Annotated[str | None, typer.Option(help="Id of the batch that they belong to.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show progress until every job has ended.")] = False,
@@ -151,14 +157,18 @@ def submit(
     """Submit documents; with --batch, as one: what is printed, and watched, is the batch."""
     if batch and into:
         raise typer.BadParameter("give --batch or --into, not both")
+    if batch and key:
+        raise typer.BadParameter("--key stands for one document, and --batch for many")
+    if key and len(files) > 1:
+        raise typer.BadParameter("--key stands for one document, and there are more")
     client = RestClient(url)
-    fields = {"pipeline": pipeline, "priority": str(priority), **({"params": params} if params else {})}
+    given = {"params": params, "run_at": run_at, "deadline": deadline, "metadata": metadata, "batch": into}
+    fields = {"pipeline": pipeline, "priority": str(priority)}
+    fields |= {name: value for name, value in given.items() if value}
     if batch:
         _submit_batch(client, files, fields, watch=watch, as_json=as_json)
         return
-    if into:
-        fields["batch"] = into
-    jobs = [client.submit(path, fields) for path in files]
+    jobs = [client.submit(path, fields, key) for path in files]
     if watch:
         jobs = _watch(client, jobs)
     if as_json:

@@ -12,6 +12,7 @@ Words
     document     the bytes that a user submits
     pipeline     ordered stages, with a name and a version
     batch        many jobs as one: totals, and one end
+    schedule     what is due again and again, at each tick: a job, or a built-in task
     stage        one kind of work
     job          one document's trip through one pipeline: submitted, running, then succeeded, failed
                  or cancelled

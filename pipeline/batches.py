@@ -39,6 +39,10 @@ class Batches:
         self._touched.add(batch)
         self._agenda.arm(self._look, _SOON)
 
+    async def finish(self) -> None:
+        """Look now for the ends of which something was heard: this worker leaves."""
+        await self._look()
+
     async def _look(self) -> None:
         touched, jobs = self._touched, self._ended_jobs
         self._touched, self._ended_jobs = set(), set()

@@ -203,5 +203,5 @@ class Listener:
     def _tell_feed(self, event: Event | None, stream: Stream, resume: _Resume | None) -> None:
         """Feed the watchers. They begin with what is: what was before they could come is none of theirs."""
         if self._feed is not None and (resume is None or self._feed.position):
-            about_workers = event is not None and event.collection == "workers"
-            self._feed.hear(None if about_workers else event, stream)
+            internal = event is not None and event.collection in ("workers", "schedules")
+            self._feed.hear(None if internal else event, stream)

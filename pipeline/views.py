@@ -77,6 +77,42 @@ class JobView(BaseModel):
     stages: list[StageView]
 
 
+class ScheduleView(BaseModel):
+    """What is due again and again."""
+
+    name: str
+    cron: str
+    time_zone: str
+    missed: str
+    """Of ticks that nobody was there to fire: `latest` fires one, `all` fires each, `skip` none."""
+    paused: bool
+    pipeline: str | None
+    document: DocumentView | None
+    task: str | None
+    """A built-in one; or, without it, a job is submitted for the document."""
+    next_at: datetime | None
+    fired: int
+    """How many ticks."""
+    last: dict[str, Any] | None
+    """The last tick: `tick`, `at`, and its `job`; or of a task `finished_at` and what it has `done`."""
+    error: str | None
+    """Why it was paused, when it can't be understood."""
+    created_at: datetime
+
+
+def schedule_view(schedule: Mapping[str, Any]) -> ScheduleView:
+    """Make a schedule's view of what is stored."""
+    job = schedule.get("job")
+    document = job and DocumentView(**{key: job["document"][key] for key in DocumentView.model_fields})
+    return ScheduleView(
+        **{key: schedule[key] for key in ("name", "cron", "time_zone", "missed", "paused", "created_at")},
+        **{key: schedule.get(key) for key in ("task", "next_at", "last", "error")},
+        pipeline=job and job["pipeline"],
+        document=document,
+        fired=schedule.get("fired", 0),
+    )
+
+
 class BatchCounts(BaseModel):
     """How many jobs of a batch are in each state."""
 

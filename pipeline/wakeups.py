@@ -58,6 +58,8 @@ class Wakeups:
                 self._on_task(event)
             case "workers":
                 self._on_worker(event)
+            case "schedules":
+                self._upkeep.scheduler.arm()
 
     async def reconcile(self, since: OperationTime | None) -> int:
         """Look for everything that there may be, and who is alive; returns how many jobs wait."""

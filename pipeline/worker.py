@@ -41,7 +41,7 @@ from pipeline.store.tasks import Tasks
 from pipeline.store.workers import DEAD_FOR
 from pipeline.threads import Threads
 from pipeline.turns import Peers, Turns
-from pipeline.upkeep import Upkeep
+from pipeline.upkeep import SESSIONS, Upkeep
 from pipeline.wakeups import Wakeups
 
 _log = logging.getLogger("millrace.worker")
@@ -131,19 +131,19 @@ class Worker:
         """
         async with AsyncExitStack() as stack:
             lanes = [self._store.commits() for _ in range(LANES)]
-            rescues, upkeep = self._store.commits(), self._store.commits()
-            for commits in (*lanes, rescues, upkeep):
+            rescues, *upkeep = [self._store.commits() for _ in range(1 + SESSIONS)]
+            for commits in (*lanes, rescues, *upkeep):
                 stack.push_async_callback(commits.close)
             await stack.enter_async_context(self._processes)
             await until_available(self._store.install, "the start")
-            self._sessions = [commits.session_id for commits in (*lanes, rescues, upkeep)]
+            self._sessions = [commits.session_id for commits in (*lanes, rescues, *upkeep)]
             await until_available(self._register, "the start")
             committer = Committer(*lanes)
             hand_off = HandOff(self.name, self._queues, self._clock, self._settings.lease, self._may_go_on)
             admitter = Admitter(committer, self._pipelines)
             self._intake = self._make_intake(admitter, hand_off)
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
-            self._upkeep = Upkeep(self._store, upkeep, self._settings)
+            self._upkeep = Upkeep(self._store, self._settings, self.name, upkeep)
             async with anyio.create_task_group() as group:
                 group.start_soon(committer.run)
                 try:
@@ -168,6 +168,8 @@ class Worker:
                 background.start_soon(listener.run)
             status.started()
             await self._attempts(committer, hand_off)
+            with suppress(StoreUnavailable), anyio.move_on_after(2):
+                await self._upkeep.batches.finish()
             if self._settings.listen:
                 with suppress(StoreUnavailable), anyio.move_on_after(2):
                     await listener.save()

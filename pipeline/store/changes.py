@@ -110,6 +110,7 @@ def _watching(*events: Doc) -> Stages:
 _CREATED: Doc = {"operationType": {"$in": ["insert", "replace"]}}
 _PEERS: Doc = {"ns.coll": "workers", "operationType": {"$in": ["insert", "delete"]}}
 _BATCHES: Doc = {"ns.coll": "batches", "operationType": {"$in": ["insert", "replace", "update"]}}
+_SCHEDULES: Doc = {"ns.coll": "schedules", **_CREATED}
 _SHOWN: list[Doc] = [
     {"ns.coll": {"$in": ["jobs", "tasks"]}, **_CREATED},
     _BATCHES,
@@ -135,7 +136,7 @@ WORK = _watching(
     },
     {
         "operationType": {"$in": ["insert", "replace", "delete"]},
-        "ns.coll": {"$in": ["jobs", "tasks", "workers"]},
+        "ns.coll": {"$in": ["jobs", "tasks", "workers", "schedules"]},
         "fullDocument.state": {"$ne": "running"},
     },
 )
@@ -147,7 +148,7 @@ The server asks this of every write there is. A branch for each collection took 
 FEED = _watching(*_SHOWN)
 """For those who watch: every job and task, every change of a state, and progress."""
 
-WORK_AND_FEED = _watching(*_SHOWN, _PEERS)
+WORK_AND_FEED = _watching(*_SHOWN, _PEERS, _SCHEDULES)
 """For a worker whose stream feeds watchers too."""
 
 

@@ -141,6 +141,15 @@ class Commits:
                 break
         return [results.get(change.id) for change in changes]
 
+    @translated
+    async def run(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+        """Run `work` in a transaction of this session, again while MongoDB says that again may work.
+
+        Raises:
+            StoreUnavailable: the database is away, or what it writes stays locked.
+        """
+        return await self._transaction(lambda: work(self._session))
+
     async def _one_by_one(self, changes: Sequence[Change]) -> dict[str, Result]:
         """Commit each alone, so that the one at fault cannot spoil the others."""
         results: dict[str, Result] = {}

@@ -12,6 +12,7 @@ from pipeline.store import schema
 from pipeline.store.audit import Audit, Finding
 from pipeline.store.batches import Batches
 from pipeline.store.changes import Changes
+from pipeline.store.cleanup import Cleanup
 from pipeline.store.commits import Commits
 from pipeline.store.documents import UPLOAD_GRACE, Documents
 from pipeline.store.driver import Client, Doc, make_client, require_replica_set, translated
@@ -22,6 +23,7 @@ from pipeline.store.memory import Memory
 from pipeline.store.outputs import Outputs
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.repair import Repairs, Verification
+from pipeline.store.schedules import Schedules
 from pipeline.store.strays import Strays
 from pipeline.store.tasks import Tasks
 from pipeline.store.workers import Workers
@@ -41,6 +43,8 @@ class Store:
         self.jobs = Jobs(self._client, self.db, self._timeout)
         self.strays = Strays(self.db)
         self.batches = Batches(self._client, self.db, self._timeout)
+        self.schedules = Schedules(self.db)
+        self.cleanup = Cleanup(self.db, self.documents)
         self.tasks = Tasks(self.db)
         self.outputs = Outputs(self.db, self.documents)
         self.changes = Changes(self.db)

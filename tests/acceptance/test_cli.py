@@ -29,6 +29,7 @@ VERBS = [
     "cancel",
     "retry",
     "batch",
+    "schedule",
     "demo",
 ]
 
@@ -151,6 +152,51 @@ def test_documents_are_submitted_watched_and_cancelled_as_one(up: Up, document: 
     check_refused(refused, "422", "no worker knows")
     [newest, *_] = json.loads(run("batch", "list", "--json", "--url", up.url).stdout)
     assert (newest["state"], newest["total"]) == ("succeeded", 0)  # of what was taken: nothing
+
+
+def test_a_submission_has_a_key_times_and_metadata(up: Up, document: Path) -> None:
+    words = ("submit", str(document), "--pipeline", "counting", "--json", "--url", up.url)
+    later = ("--run-at", "2099-01-01T00:00:00Z", "--deadline", "2099-01-02T00:00:00Z")
+    own = (*later, "--metadata", '{"order": 7}', "--key", "order-7")
+    [job] = json.loads(run(*words, *own).stdout)
+    assert (job["run_at"], job["deadline"]) == ("2099-01-01T00:00:00Z", "2099-01-02T00:00:00Z")
+    assert job["metadata"] == {"order": 7}
+    assert json.loads(run(*words, *own).stdout)[0]["id"] == job["id"]
+    assert run("cancel", job["id"], "--url", up.url).returncode == 0
+    assert run(*words, str(document), "--key", "two").returncode == 2
+    check_refused(run(*words, "--run-at", "soon"), "422", "run_at")
+
+
+def test_a_schedule_is_put_shown_paused_and_deleted(up: Up, document: Path) -> None:
+    def schedule(*words: str) -> subprocess.CompletedProcess[str]:
+        return run("schedule", *words, "--url", up.url)
+
+    job = (
+        "--cron",
+        "30 3 1 1 *",
+        "--zone",
+        "Europe/Berlin",
+        "--file",
+        str(document),
+        "--pipeline",
+        "counting",
+    )
+    put = json.loads(schedule("put", "yearly", *job, "--missed", "all", "--json").stdout)
+    assert (put["cron"], put["time_zone"], put["missed"]) == ("30 3 1 1 *", "Europe/Berlin", "all")
+    assert (put["document"]["name"], put["next_at"][5:]) == ("words.txt", "01-01T02:30:00Z")
+    assert schedule("put", "tidy", "--cron", "0 4 * * *", "--task", "cleanup").returncode == 0
+    assert [each["name"] for each in json.loads(schedule("list", "--json").stdout)] == ["tidy", "yearly"]
+    assert "yearly" in schedule("list").stdout
+    assert json.loads(schedule("pause", "yearly", "--json").stdout)["paused"]
+    assert "paused" in schedule("show", "yearly").stdout
+    assert not json.loads(schedule("resume", "yearly", "--json").stdout)["paused"]
+    for name in ("yearly", "tidy"):
+        assert schedule("delete", name).returncode == 0
+    check_refused(schedule("show", "yearly"), "404", "no schedule 'yearly'")
+    check_refused(schedule("put", "a", *job[2:], "--cron", "soon"), "422", "cannot be understood")
+    assert schedule("retention").stdout == "forever\n"
+    assert schedule("retention", "--keep", "P30D").stdout == "P30D\n"
+    assert json.loads(schedule("retention", "--keep", "forever", "--json").stdout) == {"keep": None}
 
 
 def test_names_are_printed_as_they_are(up: Up, tmp_path: Path) -> None:
