@@ -113,7 +113,7 @@ def batch_document(
     """Return a batch, ready to be inserted into `batches`; its `_id` is the batch's id.
 
     Insert it before its jobs, or with them in one transaction. It ends once `total` jobs have; without a
-    total, set that when it is known.
+    total, set that when it is known: workers find it by their next reconciliation.
     """
     batch: dict[str, Any] = {
         "_id": new_job_id(tenant),

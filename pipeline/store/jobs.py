@@ -62,7 +62,9 @@ class Jobs:
         try:
             await self._jobs.insert_one(job)
         except DuplicateKeyError as error:
-            earlier = await self._earlier(job, error)
+            if "idempotency_key" not in (error.details or {}).get("keyPattern", {}):
+                raise SubmissionError(f"there is a job {job['_id']} already") from error
+            earlier = await self._earlier(job)
             if earlier is None and not tries:
                 raise StoreUnavailable("the job that has this idempotency key is not durable yet") from error
             if earlier is None:
@@ -81,15 +83,9 @@ class Jobs:
             raise SubmissionError("MongoDB cannot store this job: it is nested too deeply") from error
         return job, True
 
-    async def _earlier(self, job: Doc, error: DuplicateKeyError) -> Doc | None:
-        """Return the job that has this one's key; None when its time was over, or it is not durable yet.
-
-        Raises:
-            SubmissionError: it isn't the key, but the job's own id.
-        """
-        key = {"tenant": job["tenant"], "idempotency_key": job.get("idempotency_key")}
-        if "idempotency_key" not in (error.details or {}).get("keyPattern", {}):
-            raise SubmissionError(f"there is a job {job['_id']} already") from error
+    async def _earlier(self, job: Doc) -> Doc | None:
+        """Return the job that has this one's key; None when its time was over, or it is not durable yet."""
+        key = {"tenant": job["tenant"], "idempotency_key": job["idempotency_key"]}
         await self._jobs.update_one({**key, **_KEY_IS_OVER}, {"$unset": dict.fromkeys(_OF_A_KEY, "")})
         return await self._jobs.find_one(key)
 

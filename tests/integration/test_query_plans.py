@@ -209,7 +209,7 @@ async def test_newest(crowded: Store, before: str | None, state: str | None) -> 
 async def test_by_idempotency_key(crowded: Store) -> None:
     keyed = {"tenant": "other", "idempotency_key": "key-1"}
     answers = await profiled(crowded, lambda: crowded.jobs._earlier(keyed))
-    assert [each["nreturned"] for each in answers] == [1]
+    assert [each.get("nreturned", 0) for each in answers] == [0, 1]  # what has expired, and the job
     assert_by_index(answers)
 
 
