@@ -10,7 +10,7 @@ MINUTES ?= 10
 demo: .venv/demo-ready
 	$(BIN)/millrace demo $(ARGS)
 
-test: .venv/dev-ready
+test: .venv/dev-ready tests/node/node_modules/ready
 	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: .venv/dev-ready
@@ -35,7 +35,7 @@ examples: .venv/dev-ready
 	$(BIN)/python -m examples.draw
 
 clean:
-	rm -rf .venv .venv-peers .millrace build dist
+	rm -rf .venv .venv-peers tests/node/node_modules .millrace build dist
 
 .venv/pip-ready:
 	$(PYTHON) -m venv .venv
@@ -49,6 +49,10 @@ clean:
 .venv/dev-ready: .venv/pip-ready pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engines,embedded,motor,otlp]"
 	touch $@ .venv/demo-ready
+
+# Node's driver, for the test that submits with it. Without npm that test fails, and says what to install.
+tests/node/node_modules/ready: tests/node/package.json tests/node/package-lock.json
+	if command -v npm >/dev/null; then cd tests/node && npm ci --no-audit --no-fund && touch node_modules/ready; fi
 
 .venv-peers/ready: pyproject.toml benchmarks/peers/constraints.txt
 	$(PYTHON) -m venv .venv-peers

@@ -12,11 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from api.batch_commands import app as batch_commands
+from api.batch_commands import watch_batch
 from api.board import board, follow
 from api.logs import configure_logging
 from api.operating import drain, limit, limits, pause, pauses, resume, unlimit, why
 from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
 from api.rest_client import RestClient
+from api.schedule_commands import app as schedule_commands
 from pipeline.errors import MillraceError
 
 app = typer.Typer(
@@ -26,6 +29,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(batch_commands, name="batch")
+app.add_typer(schedule_commands, name="schedule")
 
 Pipelines = Annotated[
     list[str] | None,
@@ -139,14 +144,31 @@ def submit(
     pipeline: Annotated[str, typer.Option(help="Name of a pipeline.")] = "documents",
     params: Annotated[str | None, typer.Option(help='JSON, by stage: {"ocr": {"dpi": 300}}')] = None,
     priority: Annotated[int, typer.Option(min=-10, max=10)] = 0,
+    run_at: Annotated[str | None, typer.Option(help="Not before: 2030-01-31T08:00:00Z.")] = None,
+    deadline: Annotated[str | None, typer.Option(help="Fail what has not ended by then.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="A JSON object of your own.")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key, of one document.")] = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Make one batch of them all.")] = False,
+    into: Annotated[str | None, typer.Option(help="Id of the batch that they belong to.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show progress until every job has ended.")] = False,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Submit documents."""
+    """Submit documents; with --batch, as one: what is printed, and watched, is the batch."""
+    if batch and into:
+        raise typer.BadParameter("give --batch or --into, not both")
+    if batch and key:
+        raise typer.BadParameter("--key stands for one document, and --batch for many")
+    if key and len(files) > 1:
+        raise typer.BadParameter("--key stands for one document, and there are more")
     client = RestClient(url)
-    fields = {"pipeline": pipeline, "priority": str(priority), **({"params": params} if params else {})}
-    jobs = [client.submit(path, fields) for path in files]
+    given = {"params": params, "run_at": run_at, "deadline": deadline, "metadata": metadata, "batch": into}
+    fields = {"pipeline": pipeline, "priority": str(priority)}
+    fields |= {name: value for name, value in given.items() if value}
+    if batch:
+        _submit_batch(client, files, fields, watch=watch, as_json=as_json)
+        return
+    jobs = [client.submit(path, fields, key) for path in files]
     if watch:
         jobs = _watch(client, jobs)
     if as_json:
@@ -239,6 +261,25 @@ def demo(
     from api.demo import demo as run
 
     run(out, data=data, documents=documents, crash=crash, keep=keep)
+
+
+def _submit_batch(
+    client: RestClient, files: list[Path], fields: dict[str, str], *, watch: bool, as_json: bool
+) -> None:
+    """Submit files as one batch; when one is refused, the batch is what was taken before."""
+    batch = client.post_json("/v1/batches", {"total": len(files)})["id"]
+    try:
+        for path in files:
+            client.submit(path, {**fields, "batch": batch})
+    except MillraceError:
+        client.post(f"/v1/batches/{batch}/close")
+        raise
+    if watch:
+        watch_batch(client, batch, as_json=as_json)
+    elif as_json:
+        print_json(client.get(f"/v1/batches/{batch}"))
+    else:
+        out.print(batch, markup=False)
 
 
 for verb in (pause, resume, pauses, drain, limit, unlimit, limits, why):

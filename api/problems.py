@@ -1,7 +1,6 @@
 """Errors as RFC 9457 problem details: `application/problem+json`."""
 
 import logging
-from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +18,7 @@ from pipeline.errors import (
     StoreUnavailable,
     SubmissionError,
 )
+from pipeline.params import explain
 
 _log = logging.getLogger("millrace.api")
 
@@ -69,11 +69,6 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     """Return a problem response."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)
-
-
-def explain(errors: Iterable[Mapping[str, Any]]) -> str:
-    """Say in one line what pydantic found wrong, where, and nothing of the values themselves."""
-    return "; ".join(f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in errors)
 
 
 def install_handlers(app: FastAPI) -> None:

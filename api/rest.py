@@ -28,9 +28,10 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[str | None, Query(max_length=128)] = None,
     state: JobState | None = None,
+    batch: Annotated[str | None, Query(max_length=128)] = None,
 ) -> JobPage:
-    """List jobs, newest first."""
-    jobs = await client.jobs(limit=limit, before=before, state=state)
+    """List jobs, newest first; those of one batch."""
+    jobs = await client.jobs(limit=limit, before=before, state=state, batch=batch)
     return JobPage(jobs=jobs, next=jobs[-1].id if len(jobs) == limit else None)
 
 

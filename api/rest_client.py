@@ -42,6 +42,25 @@ class RestClient:
         """Return what a POST without body answers."""
         return self._json("POST", path, params=query)
 
+    def put_form(self, path: str, fields: Mapping[str, str], document: Path | None) -> Any:
+        """Return what a PUT of a form answers, with a file when there is one; its body is streamed."""
+        if document is None:  # a form of several parts, also without a file
+            return self._json("PUT", path, files={name: (None, value) for name, value in fields.items()})
+        with document.open("rb") as file:
+            return self._json("PUT", path, files={"file": (document.name, file)}, data=dict(fields))
+
+    def put_json(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return what a PUT with a JSON body answers."""
+        return self._json("PUT", path, json=dict(body))
+
+    def delete(self, path: str) -> None:
+        """Delete something."""
+        self._request("DELETE", path)
+
+    def post_json(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return what a POST with a JSON body answers."""
+        return self._json("POST", path, json=dict(body))
+
     def events(self, path: str) -> Iterator[tuple[str, Json]]:
         """Yield the events of a stream until it ends, coming back by the last id when the line breaks.
 
@@ -72,6 +91,9 @@ class RestClient:
             yield source.iter_sse()
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
+        return self._request(method, path, **options).json()
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
@@ -81,7 +103,7 @@ class RestClient:
             ) from error
         if response.is_error:
             raise _error(response)
-        return response.json()
+        return response
 
 
 def _error(response: httpx.Response) -> MillraceError:

@@ -19,18 +19,18 @@ _CONTENT = {
             "type": "object",
             "required": ["event", "data"],
             "properties": {
-                "event": {"type": "string", "enum": ["job", "stage", "state", "end", "heartbeat"]},
+                "event": {"type": "string", "enum": ["job", "stage", "state", "batch", "end", "heartbeat"]},
                 "data": {"type": "string", "contentMediaType": "application/json"},
                 "id": {"type": "string", "description": "For Last-Event-ID."},
             },
         }
     }
 }
-_EVENTS: dict[int | str, dict[str, Any]] = {
+EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"description": "Events, as they happen.", "content": _CONTENT}
 }
 
-router = APIRouter(prefix="/v1", responses={**answers(422, 503), **_EVENTS})
+router = APIRouter(prefix="/v1", responses={**answers(422, 503), **EVENTS})
 
 
 class EventStream(StreamingResponse):

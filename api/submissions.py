@@ -1,6 +1,7 @@
 """`POST /v1/jobs`: a form is received, checked, and becomes a job."""
 
 import json
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -8,19 +9,33 @@ import anyio
 from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from api.problems import BadRequest, TooSlow, answers, explain
+from api.problems import BadRequest, TooSlow, answers
 from api.services import Services, services
 from api.services import client as client_of
 from api.uploads import Upload
 from pipeline.client import Client
 from pipeline.errors import SubmissionError
 from pipeline.model import PRIORITY_RANGE
-from pipeline.stage import Pipeline
+from pipeline.params import check_params, explain
 from pipeline.store.documents import InlineFile, StoredFile
 from pipeline.views import JobView
 
 
-class Submission(BaseModel):
+class JsonFields(BaseModel):
+    """Form fields of which some are JSON."""
+
+    @field_validator("params", "metadata", mode="before", check_fields=False)
+    @classmethod
+    def _from_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value, parse_constant=_refuse)
+        except RecursionError as error:
+            raise ValueError("is nested too deeply") from error
+
+
+class Submission(JsonFields):
     """The form fields of a submission, beside the document."""
 
     model_config = ConfigDict(extra="forbid")
@@ -33,16 +48,7 @@ class Submission(BaseModel):
     deadline: datetime | None = None
     metadata: dict[str, Any] = {}
     """As JSON."""
-
-    @field_validator("params", "metadata", mode="before")
-    @classmethod
-    def _from_json(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        try:
-            return json.loads(value, parse_constant=_refuse)
-        except RecursionError as error:
-            raise ValueError("is nested too deeply") from error
+    batch: str | None = Field(default=None, max_length=128)
 
     @field_validator("run_at", "deadline")
     @classmethod
@@ -76,6 +82,7 @@ _FORM = {
                             "description": "A job that has not ended by then fails.",
                         },
                         "metadata": {"type": "string", "description": "A JSON object of your own."},
+                        "batch": {"type": "string", "description": "Id of the batch that it belongs to."},
                     },
                 }
             }
@@ -101,10 +108,18 @@ async def submit(
     """Submit a document. When this answers 202 the job is durable."""
     # Asked for here: as dependencies they would cost as much as reading the form.
     service, client = await services(request), await client_of(request)
-    stored, name, options = await _receive(Upload(request), service, client)
+    stored, name, options = await receive(
+        Upload(request), service, client, lambda fields: _checked(fields, service, client)
+    )
+    assert stored is not None  # noqa: S101 -- it was needed
     # From here on the document is the submission's: when that fails without an answer, the job may be there.
     job, _ = await client.submit(
-        stored, name, options.pop("pipeline"), idempotency_key=idempotency_key, **options
+        stored,
+        name,
+        options.pop("pipeline"),
+        idempotency_key=idempotency_key,
+        idempotency_for=service.settings.idempotency,
+        **options,
     )
     return Response(
         job.model_dump_json(),
@@ -114,9 +129,14 @@ async def submit(
     )
 
 
-async def _receive(
-    upload: Upload, service: Services, client: Client
-) -> tuple[StoredFile | InlineFile, str, dict[str, Any]]:
+async def receive(
+    upload: Upload,
+    service: Services,
+    client: Client,
+    check: Callable[[dict[str, str]], Awaitable[dict[str, Any]]],
+    *,
+    needs_document: bool = True,
+) -> tuple[StoredFile | InlineFile | None, str, dict[str, Any]]:
     """Receive a form: its document stored, its name, the other fields checked. On errors nothing stays."""
     stored: StoredFile | InlineFile | None = None
     name, fields = "", {}
@@ -131,11 +151,11 @@ async def _receive(
                 else:
                     name = part.filename
                     stored = await client.receive(part.content(service.settings.max_upload), name)
-        if stored is None:
+        if stored is None and needs_document:
             raise BadRequest("there is no document: send it in the form field `file`")
-        if stored.size == 0:
+        if stored is not None and stored.size == 0:
             raise SubmissionError("the document is empty: it has no bytes")
-        return stored, name, await _checked(fields, service, client)
+        return stored, name, await check(fields)
     except BaseException as error:
         if stored is not None:
             with anyio.move_on_after(5, shield=True):
@@ -151,26 +171,21 @@ async def _checked(fields: dict[str, str], service: Services, client: Client) ->
         submission = Submission.model_validate(fields)
     except ValidationError as error:
         raise SubmissionError(f"the form is not valid: {explain(error.errors())}") from error
-    pipeline = service.pipelines.get(submission.pipeline)
-    if pipeline is not None:
-        _check_params(pipeline, submission.params)
-    elif not await service.store.pipelines.stages_of(submission.pipeline):
-        known = sorted({*await client.stage_names(), *service.pipelines})
-        raise SubmissionError(
-            f"no worker knows the pipeline {submission.pipeline!r}; there are: {', '.join(known)}"
-        )
+    await check_pipeline(submission.pipeline, submission.params, service, client)
     return dict(submission)
 
 
-def _check_params(pipeline: Pipeline, params: dict[str, dict[str, Any]]) -> None:
-    for name, given in params.items():
-        try:
-            pipeline[name].params.model_validate(given)
-        except KeyError as error:
-            raise SubmissionError(
-                f"pipeline {pipeline.name!r} has no stage {name!r} to give params to"
-            ) from error
-        except ValidationError as error:
-            raise SubmissionError(
-                f"the params of stage {name!r} are not valid: {explain(error.errors())}"
-            ) from error
+async def check_pipeline(
+    name: str, params: dict[str, dict[str, Any]], service: Services, client: Client
+) -> None:
+    """Check that some worker knows a pipeline, and the params of its stages where this API knows them.
+
+    Raises:
+        SubmissionError: no worker does, or they are not valid.
+    """
+    pipeline = service.pipelines.get(name)
+    if pipeline is not None:
+        check_params(pipeline, params)
+    elif not await service.store.pipelines.stages_of(name):
+        known = sorted({*await client.stage_names(), *service.pipelines})
+        raise SubmissionError(f"no worker knows the pipeline {name!r}; there are: {', '.join(known)}")

@@ -12,6 +12,7 @@ from pipeline.views import StageView, job_view, stage_fields
 
 _KEPT = 1024
 """Events whose messages are kept: a watcher is told an event right after the one before it was."""
+_BATCH_FIELDS = ("state", "total", "cancelled", "counts", "finished_at")
 _STATE_FIELDS = ("state", "error", "started_at", "finished_at")
 
 
@@ -35,6 +36,9 @@ class Teller:
 
     def _messages(self, event: Event) -> list[Message]:
         sealed = self._seals.seal(event.token)
+        if event.collection == "batches":
+            changed = {name: event.fields[name] for name in _BATCH_FIELDS if name in event.fields}
+            return [message("batch", {"batch": event.id, **changed}, sealed)]
         if event.collection == "tasks":
             return [message("stage", data, sealed) for data in self._stages(event)]
         if event.operation == "insert":

@@ -11,6 +11,8 @@ One direction
 Words
     document     the bytes that a user submits
     pipeline     ordered stages, with a name and a version
+    batch        many jobs as one: totals, and one end
+    schedule     what is due again and again, at each tick: a job, or a built-in task
     stage        one kind of work
     job          one document's trip through one pipeline: submitted, running, then succeeded, failed
                  or cancelled
@@ -22,6 +24,7 @@ Words
     output       what a stage wrote; a checkpoint is a part of it, saved inside an attempt
     progress     how far a stage is, as people see it
     wakeup       "look, there may be work"
+    stray        a submitted job of which no live worker knows the pipeline
     backlog      the submitted jobs that nobody has admitted yet
     hand-off     a stage's end creates the next stage's task; sticky: claimed already, by the same worker
     turn         of many workers that hear of a job, one acts at once, the others only if it doesn't

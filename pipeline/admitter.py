@@ -11,9 +11,10 @@ from typing import Any
 from pipeline import telemetry, transitions
 from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
-from pipeline.errors import LeaseLost, MillraceError, StateConflict, StoreUnavailable
+from pipeline.errors import LeaseLost, MillraceError, StateConflict, StoreUnavailable, SubmissionError
 from pipeline.handoff import Begin
-from pipeline.model import Change, Hold, Submitted, Task
+from pipeline.model import Change, Failure, Hold, Submitted, Task
+from pipeline.params import check_params
 from pipeline.stage import Pipeline
 from pipeline.store.backlog import priority_of
 from pipeline.store.tasks import task_of
@@ -36,8 +37,8 @@ class Admitter:
         """Admit jobs, as the backlog gives them; returns the first tasks of those that `hold` begins.
 
         Those that are not due, and all without `hold`, get a task that waits to be claimed, in the pond of
-        `blocker` when that is given. Jobs that others
-        admitted, or that were cancelled, are left out.
+        `blocker` when that is given. Those whose params no stage takes fail. Jobs that others admitted, or
+        that were cancelled, are left out.
         """
         crash_point("admit.seen")
         traced = telemetry.traced()
@@ -64,11 +65,16 @@ class Admitter:
         self, job: Mapping[str, Any], hold: Hold | None, blocker: str | None, *, traced: bool
     ) -> tuple[Change, Begin | None]:
         submitted = _submitted(job)
+        pipeline = self._pipelines[submitted.pipeline]
+        try:
+            check_params(pipeline, job.get("params", {}))
+        except SubmissionError as error:
+            _log.warning("job %s fails: %s", submitted.id, error)
+            return transitions.reject(submitted.id, Failure("InvalidParams", str(error))), None
         traceparent = submitted.traceparent
         if traced:
             with telemetry.span(telemetry.ADMIT, {telemetry.JOB: submitted.id}, traceparent):
                 traceparent = traceparent or telemetry.current_traceparent()
-        pipeline = self._pipelines[submitted.pipeline]
         change = transitions.admit(submitted, pipeline, traceparent, hold, blocker)
         if hold is None:
             return change, None

@@ -7,14 +7,15 @@ from typing import Any
 import anyio
 
 from pipeline import telemetry
+from pipeline.batches import cancel_jobs, conclude
 from pipeline.crashpoints import crash_point
 from pipeline.errors import NotFound, SubmissionError
 from pipeline.model import DEFAULT_TENANT
 from pipeline.reasons import WhyView, why
 from pipeline.store import Store
 from pipeline.store.documents import CHUNK_BYTES, InlineFile, StoredFile
-from pipeline.submission import clean_name, job_document
-from pipeline.views import JobView, job_view
+from pipeline.submission import batch_document, clean_name, job_document
+from pipeline.views import BatchView, JobView, batch_view, job_view
 
 
 class Client:
@@ -47,11 +48,13 @@ class Client:
 
         Raises:
             IdempotencyConflict: the key was used with another document, pipeline or params.
-            SubmissionError: the job is not valid. The document is discarded.
+            SubmissionError: the job is not valid, or its batch is none of this tenant's, or has ended. The
+                document is discarded.
             StoreUnavailable: whether it was submitted is not known: use an idempotency key and try again.
         """
         with telemetry.span(telemetry.SUBMIT, {telemetry.PIPELINE: pipeline}):
             try:
+                await self._require_open(options.get("batch"))
                 job = job_document(pipeline, name=name, tenant=self.tenant, **stored.fields, **options)
                 kept, new = await self._store.jobs.insert(job)
             except SubmissionError:
@@ -81,10 +84,17 @@ class Client:
         return await self._view(await self._store.jobs.get(job, self.tenant))
 
     async def jobs(
-        self, *, limit: int = 50, before: str | None = None, state: str | None = None
+        self,
+        *,
+        limit: int = 50,
+        before: str | None = None,
+        state: str | None = None,
+        batch: str | None = None,
     ) -> list[JobView]:
-        """Return jobs, newest first; `before` is the id after which the last page ended."""
-        jobs = await self._store.jobs.newest(self.tenant, limit=limit, before=before, state=state)
+        """Return jobs, newest first, of one batch when given; `before` is where the last page ended."""
+        jobs = await self._store.jobs.newest(
+            self.tenant, limit=limit, before=before, state=state, batch=batch
+        )
         tasks: dict[str, list[Any]] = {job["_id"]: [] for job in jobs}
         for task in await self._store.jobs.tasks(list(tasks)):
             tasks[task["job"]].append(task)
@@ -138,6 +148,70 @@ class Client:
         """
         found = await self._store.jobs.get(job, self.tenant)
         return await why(self._store, found, await self._store.jobs.tasks([job]))
+
+    async def create_batch(
+        self, *, total: int | None = None, name: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> BatchView:
+        """Create a batch; `submit` jobs with `batch=` its id.
+
+        It ends once `total` jobs of it have ended; without a total, once it was closed.
+
+        Raises:
+            SubmissionError: it is not valid.
+        """
+        batch = batch_document(tenant=self.tenant, total=total, name=name, metadata=metadata)
+        await self._store.batches.insert(batch)
+        await conclude(self._store.batches, batch["_id"])  # of no job at all
+        return await self.batch(batch["_id"])
+
+    async def batch(self, batch: str) -> BatchView:
+        """Return a batch, with how many of its jobs are in each state.
+
+        Raises:
+            NotFound: this tenant has no such batch.
+        """
+        found = await self._store.batches.get(batch, self.tenant)
+        return batch_view(found, (await self._store.batches.counts([batch]))[batch])
+
+    async def batches(self, *, limit: int = 50, before: str | None = None) -> list[BatchView]:
+        """Return batches, newest first; `before` is the id after which the last page ended."""
+        found = await self._store.batches.newest(self.tenant, limit=limit, before=before)
+        running = [each["_id"] for each in found if "counts" not in each]
+        counts = await self._store.batches.counts(running) if running else {}
+        return [batch_view(each, counts.get(each["_id"], {})) for each in found]
+
+    async def close_batch(self, batch: str) -> BatchView:
+        """Let a batch have the jobs that it has now: it ends with the last of them.
+
+        Raises:
+            NotFound: this tenant has no such batch.
+            StateConflict: it has ended before.
+        """
+        await self._store.batches.close(batch, self.tenant)
+        await conclude(self._store.batches, batch)
+        return await self.batch(batch)
+
+    async def cancel_batch(self, batch: str) -> BatchView:
+        """Cancel every job of a batch that has not ended, and end it. If this is interrupted, workers do it.
+
+        Raises:
+            NotFound: this tenant has no such batch.
+            StateConflict: it has ended before.
+        """
+        await self._store.batches.ask_to_cancel(batch, self.tenant)
+        await cancel_jobs(self._store.batches, batch)
+        await conclude(self._store.batches, batch)
+        return await self.batch(batch)
+
+    async def _require_open(self, batch: str | None) -> None:
+        if batch is None:
+            return
+        try:
+            found = await self._store.batches.get(batch, self.tenant)
+        except NotFound as error:
+            raise SubmissionError(f"{error}: create it first") from error
+        if found["state"] != "running" or found.get("cancelled"):
+            raise SubmissionError(f"batch {batch} has ended: it takes no more jobs")
 
     async def stage_names(self) -> Mapping[str, Sequence[str]]:
         """Return the stages of every registered pipeline, in its newest version, of a few seconds ago."""

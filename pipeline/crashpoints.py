@@ -38,6 +38,12 @@ POINTS = {
     "token.saved": "the resume token was saved",
     "gap.opened": "a gap is recorded, and not reconciled",
     "gap.healed": "a gap is reconciled, and not closed",
+    "batch.due": "the last job of a batch may have ended, and the batch has not",
+    "batch.cancelling": "some jobs of a batch are cancelled, and not all",
+    "schedule.due": "a schedule is due, and not fired",
+    "schedule.fired": "a tick is fired: its job is submitted, or its task has this worker's lease",
+    "cleanup.written": "a job is removed with what belongs to it, and that is not committed",
+    "cleanup.removed": "a job is removed, its files are not",
     "stop.begun": "the soft stop was heard",
     "stop.interrupted": "running attempts were told to stop, and are not given back",
 }

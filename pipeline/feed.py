@@ -40,6 +40,11 @@ class Subscription:
         self._heard = anyio.Event()
         self._cut_off = False
 
+    @property
+    def is_cut_off(self) -> bool:
+        """True when nothing more will come."""
+        return self._cut_off
+
     def skip_to(self, position: str) -> None:
         """Note that the watcher has everything up to there, so that it is not told again."""
         self.position = max(self.position, position)

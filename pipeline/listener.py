@@ -203,5 +203,5 @@ class Listener:
     def _tell_feed(self, event: Event | None, stream: Stream, resume: _Resume | None) -> None:
         """Feed the watchers. They begin with what is: what was before they could come is none of theirs."""
         if self._feed is not None and (resume is None or self._feed.position):
-            shown = event is None or event.collection in ("jobs", "tasks", "")
+            shown = event is None or event.collection in ("jobs", "tasks", "batches", "")
             self._feed.hear(event if shown else None, stream)

@@ -20,6 +20,7 @@ _PROCESS, _number = secrets.token_hex(10), itertools.count()
 """What makes the ids of this process's changes unique, cheaply."""
 
 JobState = Literal["submitted", "running", "succeeded", "failed", "cancelled"]
+BatchState = Literal["running", "succeeded", "failed", "cancelled"]
 TaskState = Literal["ready", "running", "succeeded", "failed", "cancelled"]
 
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
@@ -100,6 +101,11 @@ def pond_name(queue: str, subject: str) -> str:
 def stage_queue(queue: str) -> str:
     """Return the key by which a task is claimed that nothing holds back."""
     return queue.split("#", 1)[0]
+
+
+def version_of(queue: str) -> int:
+    """Return the pipeline's version in the key by which workers claim."""
+    return int(queue.split("@", 1)[1].split("/", 1)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +193,8 @@ class Task:
     """Operation time of the claim: what the attempt reads must not be older, see `driver.reading`."""
     fresh: bool = False
     """Nobody has run it before: it has no checkpoints."""
+    batch: str | None = None
+    """Of the job."""
     alone: bool = False
     """This is its last attempt, and an earlier one died with its worker: nothing else may run beside it."""
 
@@ -279,4 +287,5 @@ class Change:
     then: tuple[Write, ...] = ()
     creates: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     """Documents that must not exist yet; `run_at` None or absent in a task means the server's now."""
+    ends_job: bool = False
     id: str = field(default_factory=lambda: f"{_PROCESS}{next(_number):08x}")

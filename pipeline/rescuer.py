@@ -4,27 +4,24 @@ Nothing is polled: a timer is armed for the next lease end, deadline or due time
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 
 import anyio
 
 from pipeline import transitions
+from pipeline.agenda import STUCK, Agenda
 from pipeline.crashpoints import crash_point
-from pipeline.errors import Contended, LeaseLost, StateConflict, StoreUnavailable
+from pipeline.errors import Contended, LeaseLost, StateConflict
 from pipeline.model import Change, Failure
 from pipeline.store import Store
 from pipeline.store.commits import Commits
 
 _log = logging.getLogger("millrace.rescuer")
 
-Look = Callable[[], Awaitable[None]]
-
 BATCH = 64
 _MARGIN = 0.2
 """Seconds after a lease's end before it is looked at."""
-_STUCK = 2.0
-"""Seconds until the next look when nothing that had expired could be given back."""
 
 
 class Rescuer:
@@ -37,28 +34,26 @@ class Rescuer:
         self._commits = commits
         self._lease = lease_for.total_seconds()
         self._wake = wake
-        self._looks: dict[Look, float] = {}
-        """What to do next, each with its time."""
-        self._armed = anyio.Event()
+        self._agenda = Agenda(self._answered)
         self._away = False
         self._not_before = float("-inf")
 
     def arm_all(self) -> None:
         """Look for everything now."""
         for look in (self._wake_for_due, self._expire_jobs, self._rescue_expired):
-            self._arm(look, 0)
+            self._agenda.arm(look)
 
     def arm_for_due(self, remaining: timedelta) -> None:
         """A task was delayed: look when it is due."""
-        self._arm(self._wake_for_due, max(0.0, remaining.total_seconds()) + _MARGIN)
+        self._agenda.arm(self._wake_for_due, max(0.0, remaining.total_seconds()) + _MARGIN)
 
     def arm_for_lease(self) -> None:
         """Somebody claims, or may claim, something: look when that lease could end."""
-        self._arm(self._rescue_expired, self._lease + _MARGIN)
+        self._agenda.arm(self._rescue_expired, self._lease + _MARGIN)
 
     def arm_for_deadline(self, remaining: timedelta) -> None:
         """Somebody submitted or admitted a job with a deadline: look when that has passed."""
-        self._arm(self._expire_jobs, max(0.0, remaining.total_seconds()) + _MARGIN)
+        self._agenda.arm(self._expire_jobs, max(0.0, remaining.total_seconds()) + _MARGIN)
 
     def database_away(self) -> None:
         """The database did not answer, or much too late: nobody could renew a lease meanwhile."""
@@ -69,41 +64,24 @@ class Rescuer:
         if self._away:
             self._away = False
             self._not_before = anyio.current_time() + self._lease
-            self._arm(self._rescue_expired, self._lease)
+            self._agenda.arm(self._rescue_expired, self._lease)
 
     async def run(self) -> None:
         """Rescue until cancelled. Begins by looking for everything."""
         self.arm_all()
-        while True:
-            self._armed = anyio.Event()
-            with anyio.move_on_at(min(self._looks.values(), default=float("inf"))) as waiting:
-                await self._armed.wait()
-            if waiting.cancelled_caught:
-                now = anyio.current_time()
-                for look in [look for look, at in self._looks.items() if at <= now]:
-                    await self._look(look)
+        await self._agenda.run()
 
-    def _arm(self, look: Look, seconds: float) -> None:
-        at = anyio.current_time() + seconds
-        if at < self._looks.get(look, float("inf")):
-            self._looks[look] = at
-            self._armed.set()
-
-    async def _look(self, look: Look) -> None:
-        del self._looks[look]
-        try:
-            await look()
+    def _answered(self, answered: bool) -> None:
+        if answered:
             self.database_back()
-        except StoreUnavailable as error:
-            _log.warning("rescue waits for the database: %s", error)
+        else:
             self.database_away()
-            self._arm(look, _STUCK)
 
     async def _wake_for_due(self) -> None:
         """Wake the claimer, and find out when the next task is due."""
         wait = await self._store.tasks.next_due()
         if wait is not None:
-            self._arm(self._wake_for_due, wait.total_seconds() + _MARGIN)
+            self._agenda.arm(self._wake_for_due, wait.total_seconds() + _MARGIN)
         self._wake()
 
     async def _expire_jobs(self) -> None:
@@ -121,14 +99,14 @@ class Rescuer:
         wait = await self._store.jobs.next_deadline()
         if wait is not None:
             stuck = ended < len(overdue)
-            self._arm(self._expire_jobs, wait.total_seconds() + (_STUCK if stuck else _MARGIN))
+            self._agenda.arm(self._expire_jobs, wait.total_seconds() + (STUCK if stuck else _MARGIN))
 
     async def _rescue_expired(self) -> None:
         """Give back what has expired, one by one."""
         expired = await self._store.tasks.expired(BATCH)
         self.database_back()
         if anyio.current_time() < self._not_before:
-            self._arm(self._rescue_expired, self._not_before - anyio.current_time())
+            self._agenda.arm(self._rescue_expired, self._not_before - anyio.current_time())
             return
         rescued = 0
         for task in expired:
@@ -142,7 +120,7 @@ class Rescuer:
         wait = await self._store.tasks.next_lease_end()
         if wait is not None:
             stuck = bool(expired) and not rescued
-            self._arm(self._rescue_expired, wait.total_seconds() + (_STUCK if stuck else _MARGIN))
+            self._agenda.arm(self._rescue_expired, wait.total_seconds() + (STUCK if stuck else _MARGIN))
 
 
 async def rescue(commits: Commits, task: dict[str, object], why: str, *, expired: bool) -> bool:

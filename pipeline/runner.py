@@ -34,10 +34,11 @@ class Runner:
         hand_off: HandOff,
         alone: Callable[[], Awaitable[bool]],
         freed: Callable[[Task], None],
+        touch: Callable[[str], None],
     ) -> None:
         """Make one; `executors` by pipeline; `alone` waits until nothing else runs, or returns False.
 
-        `freed` is told of each attempt that has ended.
+        `freed` is told of each attempt that has ended, `touch` of a batch of which a job has.
         """
         self._worker = worker
         self._executors = executors
@@ -47,6 +48,7 @@ class Runner:
         self._hand_off = hand_off
         self._alone = alone
         self._freed = freed
+        self._touch = touch
 
     async def run(self, task: Task) -> None:
         """Run a task, and those that follow it as long as this worker goes on with the job."""
@@ -117,6 +119,8 @@ class Runner:
         except StateConflict:
             _log.exception("an impossible state: run `millrace verify`", extra={"task": task.id})
             return Lost(), None
+        if change.ends_job and task.batch is not None:
+            self._touch(task.batch)
         return outcome, begin and begin(as_of)
 
     def _change(self, executor: Executor, task: Task, outcome: Outcome) -> tuple[Change | None, Begin | None]:

@@ -67,6 +67,10 @@ class WorkerSettings(BaseSettings):
     """Mean time between reconciliations, jittered by a half. The net below the change stream:
     they find work whose event nobody heard. 3 minutes costs an idle database nothing."""
 
+    admission_grace: Duration = Field(default=timedelta(minutes=15), ge=timedelta(0))
+    """How long a submitted job waits for a worker that knows its pipeline, once none that is alive does.
+    Then it fails, and may be retried. 15 minutes: by then a deployment is over."""
+
     listen: bool = True
     """Off: no change stream; work is found by reconciliation every two seconds."""
 
@@ -81,6 +85,9 @@ class ApiSettings(BaseSettings):
 
     upload_timeout: Duration = timedelta(minutes=10)
     """How long one upload may take. 10 minutes: 200 MiB over a slow line."""
+
+    idempotency: Duration = timedelta(days=1)
+    """How long an `Idempotency-Key` stands for its job; then it submits a new one. A day outlives retries."""
 
     heartbeat: Duration = timedelta(seconds=15)
     """Quiet time after which an event stream sends its position. 15 s keeps proxies from closing it."""

@@ -23,7 +23,7 @@ from pipeline.context import Document, StageContext
 from pipeline.errors import DefinitionError
 from pipeline.threads import Threads
 
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _PLACE = re.compile(r"\{(\w+)\}")
 _LONGEST_KEY = 100
 
@@ -125,7 +125,7 @@ def stage(
     Raises:
         DefinitionError: a name or a signature that cannot work; the message says which and why.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise DefinitionError(f"stage name {name!r}: use lower-case letters, digits and dashes, at most 40")
 
     def define(function: StageFunction) -> Stage:
@@ -195,7 +195,7 @@ class Pipeline:
     def __init__(
         self, name: str, stages: Sequence[Stage], *, version: int = 1, timeout: timedelta | None = None
     ) -> None:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise DefinitionError(
                 f"pipeline name {name!r}: use lower-case letters, digits and dashes, at most 40"
             )

@@ -10,13 +10,13 @@ their own transaction beside their business data::
 import hashlib
 import mimetypes
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline import telemetry
 from pipeline.errors import SubmissionError
 from pipeline.model import DEFAULT_TENANT, new_job_id
-from pipeline.store.jobs import idempotency_hash
+from pipeline.store.jobs import IDEMPOTENCY, idempotency_hash
 from pipeline.store.schema import INLINE_LIMIT
 
 MAX_NAME = 255
@@ -40,6 +40,8 @@ def job_document(
     run_at: datetime | None = None,
     deadline: datetime | None = None,
     idempotency_key: str | None = None,
+    idempotency_for: timedelta = IDEMPOTENCY,
+    batch: str | None = None,
 ) -> dict[str, Any]:
     """Return a job, ready to be inserted into `jobs`; its `_id` is the job's id.
 
@@ -61,6 +63,9 @@ def job_document(
         run_at: Not before then. With a time zone.
         deadline: A job that has not ended by then fails. With a time zone.
         idempotency_key: A second insert with the same key, by the same tenant, is refused.
+        idempotency_for: For how long; then `Client.submit` and REST take the key for a new job. An insert of
+            your own is refused until one of them has, or the earlier job is removed.
+        batch: Id of a batch that it belongs to, see `batch_document`.
 
     Raises:
         SubmissionError: content and file_id both or neither given, content too large, or a time without
@@ -89,10 +94,36 @@ def job_document(
     }
     if deadline is not None:
         job["deadline"] = deadline
+    if batch is not None:
+        job["batch"] = batch
     if idempotency_key is not None:
         job["idempotency_key"] = idempotency_key
         job["idempotency_hash"] = idempotency_hash(job)
+        job["idempotency_until"] = job["created_at"] + idempotency_for
     return job
+
+
+def batch_document(
+    *,
+    tenant: str = DEFAULT_TENANT,
+    total: int | None = None,
+    name: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return a batch, ready to be inserted into `batches`; its `_id` is the batch's id.
+
+    Insert it before its jobs, or with them in one transaction. It ends once `total` jobs have; without a
+    total, set that when it is known: workers find it by their next reconciliation.
+    """
+    batch: dict[str, Any] = {
+        "_id": new_job_id(tenant),
+        "tenant": tenant,
+        "total": total,
+        "metadata": dict(metadata or {}),
+        "state": "running",
+        "created_at": datetime.now(UTC),
+    }
+    return batch if name is None else {**batch, "name": name}
 
 
 def _inline(content: bytes, file_id: Any) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def complete(task: Task, result: Succeeded, pipeline: Pipeline, hold: Hold | Non
     following = pipeline.after(task.stage)
     if following is None:
         end = Write("jobs", {"_id": task.job, "state": "running"}, _JOB_SUCCEEDED)
-        return Change(guard=guard, then=(end,), creates=(("outputs", record),))
+        return Change(guard=guard, then=(end,), creates=(("outputs", record),), ends_job=True)
     inputs = {**task.inputs, task.stage: task.revision}
     if following.input is Document:
         given = _Given(task.document.sha256, None, inputs)
@@ -204,6 +204,17 @@ def expire(job: str, task: str | None, failure: Failure) -> Change:
     )
 
 
+def reject(job: str, failure: Failure, *, late: bool = False) -> Change:
+    """`submitted` → `failed`, for a job that can't be admitted.
+
+    With `late` the time by which some worker must know its pipeline must be over by the server's clock.
+    """
+    match: dict[str, Any] = {"_id": job, "state": "submitted"}
+    if late:
+        match |= {"admit_by": {"$type": "date"}, "$expr": {"$lte": ["$admit_by", "$$NOW"]}}
+    return Change(guard=Write("jobs", match, [{"$set": _failed_job(failure, None)}]))
+
+
 def checkpoint(task: Task, key: str, value: Any, progress: Progress | None, lease_for: timedelta) -> Change:
     """Save a part. It writes the task, so that a lost lease fails it, and renews the lease with it."""
     update: dict[str, Any] = {"lease.until": after(lease_for)}
@@ -232,6 +243,18 @@ def cancel_task() -> Json:
     return {"$set": _ended("cancelled")}
 
 
+def end_batch(counts: Mapping[str, int], *, cancelled: bool) -> Json:
+    """Return the update of a batch whose jobs have all ended, so many in each state.
+
+    Failed when one has failed; else cancelled when it was, or one of them.
+    """
+    if counts.get("failed"):
+        state = "failed"
+    else:
+        state = "cancelled" if cancelled or counts.get("cancelled") else "succeeded"
+    return {"$set": {**_finished(state), "counts": literal(dict(counts))}}
+
+
 def reopen_job(revision: int | None = None) -> Json:
     """Return the update of an ended job of which a stage is run again, under a new revision when given.
 
@@ -240,6 +263,11 @@ def reopen_job(revision: int | None = None) -> Json:
     limit = {"$cond": [{"$gt": ["$time_limit", 0]}, {"$add": ["$$NOW", "$time_limit"]}, None]}
     update: dict[str, Any] = {"state": "running", "error": None, "finished_at": None, "deadline": limit}
     return {"$set": update if revision is None else {**update, "revision": revision}}
+
+
+def resubmit_job() -> Json:
+    """`failed` → `submitted`, for a job that was never admitted; a deadline that it came with is over."""
+    return {"$set": {"state": "submitted", "finished_at": None, "deadline": None, **_AFRESH}}
 
 
 def reopen_task() -> Json:
@@ -339,6 +367,9 @@ _FRESH: Json = {
 }
 """What every new task begins with; it runs as soon as the server has it."""
 
+_AFRESH: Json = {"error": None, "admit_by": "$$REMOVE"}
+"""What a job has for which admission begins once more."""
+
 _UNCHARGED: Json = {"attempt": {"$subtract": ["$attempt", 1]}}
 
 
@@ -390,6 +421,7 @@ def _fail(match: Json, job: str, failure: Failure, attempt: int, worker: str) ->
     return Change(
         guard=Write("tasks", match, [{"$set": update}]),
         then=(Write("jobs", {"_id": job, "state": "running"}, [{"$set": _failed_job(failure, stage)}]),),
+        ends_job=True,
     )
 
 
@@ -410,7 +442,7 @@ def _by(attempt: int, worker: str) -> Json:
 
 def resubmit(job: Json) -> Change:
     """`running` → `submitted`, for a job without any task: admission takes it again."""
-    return Change(guard=_as_read(job, {"state": "submitted", "started_at": None}))
+    return Change(guard=_as_read(job, {"state": "submitted", "started_at": None, **_AFRESH}))
 
 
 def readmit(job: Json, version: int, stages: Sequence[str]) -> Change:

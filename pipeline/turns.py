@@ -12,6 +12,8 @@ from zlib import crc32
 
 import anyio
 
+from pipeline.model import queue_name
+
 STEP = 0.25
 """Seconds that the second and third in rank wait; the fourth to seventh wait two of these, and so on. Time
 enough for the first to have admitted a job, and for everybody to have heard that, on a busy machine."""
@@ -40,6 +42,11 @@ class Peers:
         """A worker has gone."""
         if worker != self._own:
             self._queues.pop(worker, None)
+
+    def know(self, pipeline: str, version: float | None) -> bool:
+        """Tell whether anybody claims some stage of this pipeline, in this version, or in any."""
+        prefix = f"{pipeline}@" if version is None else queue_name(pipeline, int(version), "")
+        return any(queue.startswith(prefix) for queues in self._queues.values() for queue in queues)
 
     @property
     def count(self) -> int:

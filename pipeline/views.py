@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from pipeline.model import JobState, TaskState
+from pipeline.model import BatchState, JobState, TaskState
 
 StageState = TaskState | Literal["waiting"]
 """A task's state, or `waiting` while the stages before it have not got that far."""
@@ -65,6 +65,8 @@ class JobView(BaseModel):
     document: DocumentView
     priority: int
     metadata: dict[str, Any]
+    batch: str | None
+    """The batch that it belongs to."""
     run_at: datetime | None
     deadline: datetime | None
     """A job that has not ended by then fails."""
@@ -73,6 +75,86 @@ class JobView(BaseModel):
     finished_at: datetime | None
     error: ErrorView | None
     stages: list[StageView]
+
+
+class ScheduleView(BaseModel):
+    """What is due again and again."""
+
+    name: str
+    cron: str
+    time_zone: str
+    missed: str
+    """Of ticks that nobody was there to fire: `latest` fires one, `all` fires each, `skip` none."""
+    paused: bool
+    pipeline: str | None
+    document: DocumentView | None
+    task: str | None
+    """A built-in one; or, without it, a job is submitted for the document."""
+    next_at: datetime | None
+    fired: int
+    """How many ticks."""
+    last: dict[str, Any] | None
+    """The last tick: `tick`, `at`, and its `job`; or of a task `finished_at` and what it has `done`."""
+    error: str | None
+    """Why it was paused, when it can't be understood."""
+    created_at: datetime
+
+
+def schedule_view(schedule: Mapping[str, Any]) -> ScheduleView:
+    """Make a schedule's view of what is stored."""
+    job = schedule.get("job")
+    document = job and DocumentView(**{key: job["document"][key] for key in DocumentView.model_fields})
+    return ScheduleView(
+        **{key: schedule[key] for key in ("name", "cron", "time_zone", "missed", "paused", "created_at")},
+        **{key: schedule.get(key) for key in ("task", "next_at", "last", "error")},
+        pipeline=job and job["pipeline"],
+        document=document,
+        fired=schedule.get("fired", 0),
+    )
+
+
+class BatchCounts(BaseModel):
+    """How many jobs of a batch are in each state."""
+
+    submitted: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class BatchView(BaseModel):
+    """Many jobs as one."""
+
+    id: str
+    state: BatchState
+    """`running`, then `succeeded` when all jobs have, `failed` when one has, else `cancelled`."""
+    name: str | None
+    metadata: dict[str, Any]
+    total: int | None
+    """How many jobs it will have; None until that was said, or the batch closed."""
+    jobs: BatchCounts
+    """As they are; once the batch has ended, as they were then."""
+    cancelled: bool
+    """Somebody asked for that."""
+    created_at: datetime
+    finished_at: datetime | None
+
+
+def batch_view(batch: Mapping[str, Any], counts: Mapping[str, int]) -> BatchView:
+    """Make a batch's view of what is stored; `counts` are its jobs by state."""
+    total = batch.get("total")
+    return BatchView(
+        id=batch["_id"],
+        state=batch["state"],
+        name=batch.get("name"),
+        metadata=batch.get("metadata", {}),
+        total=None if total is None else int(total),
+        jobs=BatchCounts(**(batch.get("counts") or counts)),
+        cancelled=batch.get("cancelled", False),
+        created_at=batch["created_at"],
+        finished_at=batch.get("finished_at"),
+    )
 
 
 def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: Sequence[str]) -> JobView:
@@ -97,6 +179,7 @@ def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: 
         document=DocumentView(**{key: document[key] for key in DocumentView.model_fields}),
         priority=job.get("priority", 0),
         metadata=job.get("metadata", {}),
+        batch=job.get("batch"),
         run_at=job.get("run_at"),
         deadline=job.get("deadline"),
         created_at=job["created_at"],

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.gates import Gates
 from pipeline.hosting import first_queue
 from pipeline.leases import Leases
-from pipeline.model import job_of, tenant_of
+from pipeline.model import FINAL_STATES, job_of, tenant_of
 from pipeline.rescuer import Rescuer
 from pipeline.stage import Pipeline
 from pipeline.store.backlog import Backlog, priority_of
@@ -16,6 +16,7 @@ from pipeline.store.limits import Limits
 from pipeline.store.ponds import Ponds
 from pipeline.store.workers import Workers
 from pipeline.turns import Turns
+from pipeline.upkeep import Upkeep
 
 Wake = Callable[..., None]
 """`wake(tasks=, jobs=, priority=, as_of=, tenant=)`, see `Intake.hint`."""
@@ -32,6 +33,7 @@ class Wakeups:
         backlog: Backlog,
         leases: Leases,
         rescuer: Rescuer,
+        upkeep: Upkeep,
         turns: Turns,
         gates: Gates,
         controls: Controls,
@@ -46,6 +48,7 @@ class Wakeups:
         self._backlog = backlog
         self._leases = leases
         self._rescuer = rescuer
+        self._upkeep = upkeep
         self._turns = turns
         self._gates = gates
         self._controls = controls
@@ -75,6 +78,8 @@ class Wakeups:
                 self._wake(as_of=cluster_time(event.token))
             case "permits":
                 self._gates.meet(event.id)
+            case "schedules":
+                self._upkeep.scheduler.arm()
 
     async def reconcile(self, since: OperationTime | None) -> int:
         """Look for all that there may be, who is alive and what is paused; returns how many jobs wait."""
@@ -84,6 +89,7 @@ class Wakeups:
         self._turns.peers.replace(await self._workers.alive(), drained=self._gates.drained_workers)
         self._wake(as_of=since)
         self._rescuer.arm_all()
+        self._upkeep.arm_all()
         return found
 
     def _on_job(self, event: Event) -> None:
@@ -91,17 +97,24 @@ class Wakeups:
         if deadline is not None:
             self._rescuer.arm_for_deadline(deadline - event.at)
         if state == "submitted" and event.operation == "update":
+            self._upkeep.strays.suspect()
             self._wake(tasks=False, as_of=cluster_time(event.token))
         elif state == "submitted":
             self._on_submitted(event)
         elif state is not None:
             self._turns.settle(event.id)
             self._rescuer.arm_for_lease()
+            if state in FINAL_STATES:
+                self._upkeep.batches.job_ended(event.id)
 
     def _on_submitted(self, event: Event) -> None:
         queue = self._first_queue(event.fields)
         priority = priority_of(event.fields)
-        if queue is not None and self._turns.mine(event.id, queue, priority):
+        if queue is None and not self._turns.peers.know(
+            event.fields.get("pipeline", ""), event.fields.get("pipeline_version")
+        ):
+            self._upkeep.strays.suspect()
+        elif queue is not None and self._turns.mine(event.id, queue, priority):
             tenant = tenant_of(event.id)
             self._wake(tasks=False, priority=priority, as_of=cluster_time(event.token), tenant=tenant)
 

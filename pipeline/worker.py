@@ -44,6 +44,7 @@ from pipeline.store.tasks import Tasks
 from pipeline.store.workers import DEAD_FOR
 from pipeline.threads import Threads
 from pipeline.turns import Peers, Turns
+from pipeline.upkeep import SESSIONS, Upkeep
 from pipeline.wakeups import Wakeups
 
 _log = logging.getLogger("millrace.worker")
@@ -107,6 +108,7 @@ class Worker:
         self._threads = Threads()
         self._feed = feed
         self._intake: Intake
+        self._upkeep: Upkeep
         self._sessions: list[Any] = []
         self._soft, self._hard = anyio.Event(), anyio.Event()
 
@@ -134,12 +136,12 @@ class Worker:
         """
         async with AsyncExitStack() as stack:
             lanes = [self._store.commits() for _ in range(LANES)]
-            rescues, grants = self._store.commits(), self._store.commits()
-            for commits in (*lanes, rescues, grants):
+            rescues, grants, *upkeep = [self._store.commits() for _ in range(2 + SESSIONS)]
+            for commits in (*lanes, rescues, grants, *upkeep):
                 stack.push_async_callback(commits.close)
             await stack.enter_async_context(self._processes)
             await until_available(self._store.install, "the start")
-            self._sessions = [commits.session_id for commits in (*lanes, rescues, grants)]
+            self._sessions = [commits.session_id for commits in (*lanes, rescues, grants, *upkeep)]
             await until_available(self._register, "the start")
             committer = Committer(*lanes)
             hand_off = HandOff(
@@ -148,6 +150,7 @@ class Worker:
             admitter = Admitter(committer, self._pipelines)
             self._intake = self._make_intake(admitter, hand_off, self._store.permits(grants))
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
+            self._upkeep = Upkeep(self._store, self._settings, self.name, upkeep)
             async with anyio.create_task_group() as group:
                 group.start_soon(committer.run)
                 try:
@@ -164,6 +167,7 @@ class Worker:
             background.start_soon(self._give_up_when_cancelled, committer)
             background.start_soon(self._leases.run)
             background.start_soon(rescuer.run)
+            background.start_soon(self._upkeep.run)
             background.start_soon(self._sign_of_life, listener, rescuer)
             background.start_soon(self._reconcile, listener, wakeups)
             background.start_soon(self._take_turns)
@@ -172,6 +176,8 @@ class Worker:
                 background.start_soon(listener.run)
             status.started()
             await self._attempts(committer, hand_off)
+            with suppress(StoreUnavailable), anyio.move_on_after(2):
+                await self._upkeep.batches.finish()
             if self._settings.listen:
                 with suppress(StoreUnavailable), anyio.move_on_after(2):
                     await listener.save()
@@ -184,6 +190,7 @@ class Worker:
             backlog=self._backlog,
             leases=self._leases,
             rescuer=rescuer,
+            upkeep=self._upkeep,
             turns=self._turns,
             gates=self.gates,
             controls=self._store.controls,
@@ -261,6 +268,7 @@ class Worker:
             hand_off=hand_off,
             alone=self._claimer.alone,
             freed=self._freed,
+            touch=self._upkeep.batches.touch,
         )
         async with anyio.create_task_group() as stopping:
             async with anyio.create_task_group() as attempts:
@@ -336,6 +344,7 @@ class Worker:
         await self.gates.read(self._store.controls, self._store.ponds, self._store.limits)
         await self._meet_peers()
         await self._store.pipelines.register(self._pipelines.values())
+        await self._store.strays.unmark((each.name, each.version) for each in self._pipelines.values())
 
     async def _meet_peers(self) -> None:
         alive = await self._store.workers.alive()

@@ -124,6 +124,9 @@ def all_promises(grace: timedelta) -> list[Promise]:
                 file_promises.files_have_chunks(),
                 file_promises.chunks_are_whole(grace),
                 file_promises.referred_files_are_there("jobs", "document.file_id", "document.size"),
+                file_promises.referred_files_are_there(
+                    "schedules", "job.document.file_id", "job.document.size"
+                ),
                 file_promises.referred_files_are_there("outputs", "file_id", "size"),
             ],
             "bytes that are gone come back from a backup only: submit the document again",

@@ -58,6 +58,7 @@ _JOB_FIELDS = (
     "deadline",
     "state",
     "traceparent",
+    "batch",
 )
 _SHOWN_FIELDS = (
     "created_at",
@@ -65,6 +66,8 @@ _SHOWN_FIELDS = (
     *(f"document.{name}" for name in ("name", "type", "size", "sha256")),
 )
 _TASK_FIELDS = ("queue", "stage", "state", "lease.until", "attempt", "max_attempts", "progress")
+
+_BATCH_FIELDS = ("name", "total", "counts", "cancelled", "finished_at")
 
 _PROJECTION: Doc = {
     "operationType": 1,
@@ -74,7 +77,9 @@ _PROJECTION: Doc = {
     "updateDescription.updatedFields": 1,
     **{
         f"fullDocument.{name}": 1
-        for name in sorted({*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS, "queues", "concurrency"})
+        for name in sorted(
+            {*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS, *_BATCH_FIELDS, "queues", "concurrency"}
+        )
     },
 }
 
@@ -110,8 +115,11 @@ _CONTROLS: Doc = {
     "ns.coll": {"$in": ["controls", "limits", "permits"]},
     "operationType": {"$in": ["insert", "replace", "delete"]},
 }
+_BATCHES: Doc = {"ns.coll": "batches", "operationType": {"$in": ["insert", "replace", "update"]}}
+_SCHEDULES: Doc = {"ns.coll": "schedules", **_CREATED}
 _SHOWN: list[Doc] = [
     {"ns.coll": {"$in": ["jobs", "tasks"]}, **_CREATED},
+    _BATCHES,
     _updated("jobs"),
     {
         "ns.coll": "tasks",
@@ -134,7 +142,7 @@ WORK = _watching(
     },
     {
         "operationType": {"$in": ["insert", "replace", "delete"]},
-        "ns.coll": {"$in": ["jobs", "tasks", "workers", "controls", "limits", "permits"]},
+        "ns.coll": {"$in": ["jobs", "tasks", "workers", "controls", "limits", "permits", "schedules"]},
         "fullDocument.state": {"$ne": "running"},
     },
 )
@@ -146,7 +154,7 @@ The server asks this of every write there is. A branch for each collection took 
 FEED = _watching(*_SHOWN)
 """For those who watch: every job and task, every change of a state, and progress."""
 
-WORK_AND_FEED = _watching(*_SHOWN, _PEERS, _CONTROLS)
+WORK_AND_FEED = _watching(*_SHOWN, _PEERS, _CONTROLS, _SCHEDULES)
 """For a worker whose stream feeds watchers too."""
 
 

@@ -141,13 +141,14 @@ class Commits:
                 break
         return [results.get(change.id) for change in changes]
 
+    @translated
     async def run(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
-        """Run a transaction of another kind on this session, again while MongoDB says that again may work.
+        """Run `work` in a transaction of this session, again while MongoDB says that again may work.
 
         Raises:
-            StoreUnavailable: the database is away, or what is written stayed locked; it may have been done.
+            StoreUnavailable: the database is away, or what it writes stays locked.
         """
-        return await self._transaction(partial(work, self._session))
+        return await self._transaction(lambda: work(self._session))
 
     async def _one_by_one(self, changes: Sequence[Change]) -> dict[str, Result]:
         """Commit each alone, so that the one at fault cannot spoil the others."""

@@ -83,6 +83,7 @@ class Documents:
         self._uploads = db["uploads"]
         self._jobs = db["jobs"]
         self._outputs = db["outputs"]
+        self._schedules = db["schedules"]
         self._files = db["documents.files"]
         self._chunks = db["documents.chunks"]
         self._bucket = AsyncGridFSBucket(db, "documents")
@@ -204,8 +205,13 @@ class Documents:
         return True
 
     async def _is_used(self, file_id: Any) -> bool:
-        job = await self._jobs.find_one({"document.file_id": file_id}, {"_id": 1})
-        return job is not None or await self._outputs.find_one({"file_id": file_id}, {"_id": 1}) is not None
+        referring = [
+            (self._jobs, "document.file_id"),
+            (self._outputs, "file_id"),
+            (self._schedules, "job.document.file_id"),
+        ]
+        found = [await collection.find_one({field: file_id}, {"_id": 1}) for collection, field in referring]
+        return any(each is not None for each in found)
 
 
 async def _after(head: bytes | bytearray, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

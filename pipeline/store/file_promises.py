@@ -21,15 +21,16 @@ CHUNKS = 64
 
 
 def files_have_owners(grace: timedelta) -> Check:
-    """Leave files over that no job, output or upload refers to."""
+    """Leave files over that no job, output, schedule or upload refers to."""
     return scan(
         "documents.files",
         [
             {"$match": {"$expr": {"$lte": ["$uploadDate", _ago(grace)]}}},
             join("jobs", "_id", "document.file_id", "job"),
             join("outputs", "_id", "file_id", "output"),
+            join("schedules", "_id", "job.document.file_id", "schedule"),
             join("uploads", "_id", "_id", "upload"),
-            {"$match": {"job": [], "output": [], "upload": []}},
+            {"$match": {"job": [], "output": [], "schedule": [], "upload": []}},
         ],
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import pymongo
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
@@ -14,10 +15,20 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 
 from pipeline import transitions
 from pipeline.crashpoints import crash_point
-from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, SubmissionError
-from pipeline.model import FINAL_STATES, ids_of_tenant
+from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, StoreUnavailable, SubmissionError
+from pipeline.model import FINAL_STATES, ids_of_job, ids_of_tenant
 from pipeline.store.commits import create_task
 from pipeline.store.driver import UNSTORABLE, Client, Doc, translated, until_first
+
+IDEMPOTENCY = timedelta(days=1)
+"""How long an idempotency key stands for its job, unless that says otherwise."""
+
+_OF_A_KEY = ("idempotency_key", "idempotency_hash", "idempotency_until")
+_STANDARD = {"$add": ["$created_at", int(IDEMPOTENCY / timedelta(milliseconds=1))]}
+_KEY_IS_OVER: Doc = {"$expr": {"$lte": [{"$ifNull": ["$idempotency_until", _STANDARD]}, "$$NOW"]}}
+
+_PAUSE = 0.05
+"""Seconds until an insert is tried again whose key is free now, or soon to be seen."""
 
 _NESTED_TOO_DEEPLY = 15
 """Server code of a document with more than 200 levels."""
@@ -36,8 +47,8 @@ class Jobs:
         self._timeout = timeout
 
     @translated
-    async def insert(self, job: Doc) -> tuple[Doc, bool]:
-        """Insert a job; returns it and True, or the job that had its idempotency key before and False.
+    async def insert(self, job: Doc, *, tries: int = 20) -> tuple[Doc, bool]:
+        """Insert a job; returns it and True, or the job that has its idempotency key already and False.
 
         One insert, majority acknowledged: when it returns, the job is not lost any more.
 
@@ -45,13 +56,20 @@ class Jobs:
             IdempotencyConflict: the key was used with other content.
             SubmissionError: the database's validator refused the job, the message says which rule; or it
                 holds what BSON cannot, such as a 65-bit integer.
+            StoreUnavailable: it is not known, or the job that has its key is not durable yet, or again and
+                again another's; `tries` times.
         """
         try:
             await self._jobs.insert_one(job)
         except DuplicateKeyError as error:
-            earlier = await self._earlier(job)
-            if earlier is None:
+            if "idempotency_key" not in (error.details or {}).get("keyPattern", {}):
                 raise SubmissionError(f"there is a job {job['_id']} already") from error
+            earlier = await self._earlier(job)
+            if earlier is None and not tries:
+                raise StoreUnavailable("the job that has this idempotency key is not durable yet") from error
+            if earlier is None:
+                await anyio.sleep(_PAUSE)
+                return await self.insert(job, tries=tries - 1)
             if earlier.get("idempotency_hash") != job["idempotency_hash"]:
                 raise IdempotencyConflict from error
             return earlier, False
@@ -66,9 +84,9 @@ class Jobs:
         return job, True
 
     async def _earlier(self, job: Doc) -> Doc | None:
-        if "idempotency_key" not in job:
-            return None
+        """Return the job that has this one's key; None when its time was over, or it is not durable yet."""
         key = {"tenant": job["tenant"], "idempotency_key": job["idempotency_key"]}
+        await self._jobs.update_one({**key, **_KEY_IS_OVER}, {"$unset": dict.fromkeys(_OF_A_KEY, "")})
         return await self._jobs.find_one(key)
 
     @translated
@@ -89,10 +107,14 @@ class Jobs:
         return await self._tasks.find({"job": {"$in": jobs}}).sort("revision", 1).to_list()
 
     @translated
-    async def newest(self, tenant: str, *, limit: int, before: str | None, state: str | None) -> list[Doc]:
-        """Return a tenant's jobs, newest first, those older than the id `before` only."""
+    async def newest(
+        self, tenant: str, *, limit: int, before: str | None, state: str | None, batch: str | None = None
+    ) -> list[Doc]:
+        """Return a tenant's jobs, newest first: of one batch, older than the id `before`."""
         own = ids_of_tenant(tenant)
         query: Doc = {"_id": own if before is None else {**own, "$lt": min(before, own["$lt"])}}
+        if batch is not None:  # each state has its place in the batch's index, and is in order there
+            query |= {"batch": batch, "state": {"$in": [*transitions.OPEN_JOB, *sorted(FINAL_STATES)]}}
         if state is not None:
             query |= {"tenant": tenant, "state": state}
         newest = self._jobs.find(query, {"document.inline": 0}).sort("_id", -1).limit(limit)
@@ -192,16 +214,22 @@ class Jobs:
     async def retry(self, job: str, tenant: str) -> None:
         """Try a failed job's failed task again, in one transaction: same revision, checkpoints kept.
 
+        One that failed before it had a task is submitted again.
+
         Raises:
             NotFound: this tenant has no such job.
-            StateConflict: the job has not failed, or failed before it had a task.
+            StateConflict: the job has not failed.
         """
 
         async def run(session: AsyncClientSession) -> None:
+            begun = await self._tasks.find_one({"_id": ids_of_job(job)}, {"_id": 1}, session=session)
+            update = transitions.reopen_job() if begun else transitions.resubmit_job()
             match = {"_id": job, "tenant": tenant, "state": "failed"}
-            result = await self._jobs.update_one(match, [transitions.reopen_job()], session=session)
+            result = await self._jobs.update_one(match, [update], session=session)
             if not result.matched_count:
                 raise await self._refusal(job, tenant, "tried again", session)
+            if not begun:
+                return
             # The newest one: an earlier revision may have failed before.
             reopened = await self._tasks.find_one_and_update(
                 {"job": job, "state": "failed"},
@@ -210,7 +238,7 @@ class Jobs:
                 session=session,
             )
             if reopened is None:
-                raise StateConflict(f"job {job} failed before its first stage: submit it again")
+                raise StateConflict(f"job {job} has no failed task: run `millrace verify`")
 
         await self._transaction(run)
 

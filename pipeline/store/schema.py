@@ -26,6 +26,7 @@ def _whole(pattern: str) -> str:
 
 _NUMBER = ["int", "long", "double"]
 _NAME = {"bsonType": "string", "pattern": _whole("[a-z][a-z0-9-]{0,39}")}
+_PRIORITY = {"bsonType": _NUMBER, "minimum": PRIORITY_RANGE[0], "maximum": PRIORITY_RANGE[1]}
 _TEXT = {"bsonType": "string", "maxLength": 512}
 _OPTIONAL_DATE = {"bsonType": ["date", "null"]}
 
@@ -57,14 +58,17 @@ _JOB = {
         "stages": {"bsonType": "array", "items": _NAME},
         "params": {"bsonType": "object"},
         "metadata": {"bsonType": "object"},
-        "priority": {"bsonType": _NUMBER, "minimum": PRIORITY_RANGE[0], "maximum": PRIORITY_RANGE[1]},
+        "priority": _PRIORITY,
         "run_at": _OPTIONAL_DATE,
         "idempotency_key": {"bsonType": "string", "minLength": 1, "maxLength": 255},
         "idempotency_hash": {"bsonType": "string"},
+        "idempotency_until": {"bsonType": "date"},
+        "batch": {"bsonType": "string", "pattern": _whole(JOB_ID_PATTERN)},
         "traceparent": {"bsonType": ["string", "null"]},
         "state": {"enum": ["submitted", "running", "succeeded", "failed", "cancelled"]},
         "revision": {"bsonType": _NUMBER, "minimum": 1},
         "deadline": _OPTIONAL_DATE,
+        "admit_by": {"bsonType": "date"},
         "time_limit": {"bsonType": _NUMBER, "minimum": 1},
         "error": {"bsonType": ["object", "null"]},
         "created_at": {"bsonType": "date"},
@@ -74,9 +78,12 @@ _JOB = {
     },
 }
 
+_OF_ITS_TENANT = {"$eq": [{"$indexOfBytes": ["$_id", {"$concat": ["$tenant", "."]}]}, 0]}
+
 _JOB_RULES = {
     "$and": [
-        {"$eq": [{"$indexOfBytes": ["$_id", {"$concat": ["$tenant", "."]}]}, 0]},
+        _OF_ITS_TENANT,
+        {"$eq": [{"$indexOfBytes": [{"$ifNull": ["$batch", "$_id"]}, {"$concat": ["$tenant", "."]}]}, 0]},
         {"$lte": [{"$binarySize": {"$ifNull": ["$document.inline", ""]}}, INLINE_LIMIT]},
         {
             "$or": [
@@ -113,11 +120,70 @@ _OUTPUT = {
     "oneOf": [{"required": ["body"]}, {"required": ["file_id"]}],
 }
 
+_BATCH = {
+    "bsonType": "object",
+    "required": ["_id", "tenant", "state", "created_at"],
+    "additionalProperties": False,
+    "properties": {
+        "_id": {"bsonType": "string", "pattern": _whole(JOB_ID_PATTERN)},
+        "tenant": {"bsonType": "string", "pattern": _whole(TENANT_PATTERN)},
+        "name": _TEXT,
+        "metadata": {"bsonType": "object"},
+        "total": {"bsonType": [*_NUMBER, "null"], "minimum": 0},
+        "state": {"enum": ["running", "succeeded", "failed", "cancelled"]},
+        "cancelled": {"bsonType": "bool"},
+        "counts": {"bsonType": "object"},
+        "created_at": {"bsonType": "date"},
+        "finished_at": _OPTIONAL_DATE,
+    },
+}
+
+_SCHEDULE = {
+    "bsonType": "object",
+    "required": ["_id", "tenant", "name", "cron", "time_zone", "missed", "paused", "created_at"],
+    "oneOf": [{"required": ["job"]}, {"required": ["task"]}],
+    "additionalProperties": False,
+    "properties": {
+        "_id": {"bsonType": "string"},
+        "tenant": {"bsonType": "string", "pattern": _whole(TENANT_PATTERN)},
+        "name": _NAME,
+        "cron": _TEXT,
+        "time_zone": _TEXT,
+        "missed": {"enum": ["latest", "all", "skip"]},
+        "paused": {"bsonType": "bool"},
+        "job": {
+            "bsonType": "object",
+            "required": ["pipeline", "document"],
+            "additionalProperties": False,
+            "properties": {
+                "pipeline": _NAME,
+                "document": _DOCUMENT,
+                "params": {"bsonType": "object"},
+                "metadata": {"bsonType": "object"},
+                "priority": _PRIORITY,
+            },
+        },
+        "task": _NAME,
+        "next_at": _OPTIONAL_DATE,
+        "fired": {"bsonType": _NUMBER},
+        "last": {"bsonType": ["object", "null"]},
+        "running": {"bsonType": ["object", "null"]},
+        "error": {"bsonType": ["string", "null"]},
+        "created_at": {"bsonType": "date"},
+        "commit": _TEXT,
+    },
+}
+
+_SCHEDULE_RULES = {"$eq": ["$_id", {"$concat": ["$tenant", ".", "$name"]}]}
+
 VALIDATORS: dict[str, Doc] = {
     "jobs": {"$or": [_OF_THE_ENGINE, {"$jsonSchema": _JOB, "$expr": _JOB_RULES}]},
     "tasks": {"$jsonSchema": _TASK},
     "outputs": {"$jsonSchema": _OUTPUT},
     "checkpoints": {},
+    "schedules": {"$jsonSchema": _SCHEDULE, "$expr": _SCHEDULE_RULES},
+    "tenants": {},
+    "batches": {"$jsonSchema": _BATCH, "$expr": _OF_ITS_TENANT},
     "uploads": {},
     "documents.files": {},
     "documents.chunks": {},
@@ -161,6 +227,16 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="deadline",
             partialFilterExpression={"state": {"$in": list(OPEN_JOB)}, "deadline": {"$type": "date"}},
         ),
+        IndexModel(
+            [("batch", ASCENDING), ("state", ASCENDING), ("_id", DESCENDING)],
+            name="batch",
+            partialFilterExpression={"batch": {"$exists": True}},
+        ),
+        IndexModel(
+            [("admit_by", ASCENDING)],
+            name="stray",
+            partialFilterExpression={"state": "submitted", "admit_by": {"$type": "date"}},
+        ),
     ],
     "tasks": [
         IndexModel(
@@ -175,6 +251,17 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"lease.until": {"$type": "date"}},
         ),
         IndexModel([("job", ASCENDING)], name="job"),
+    ],
+    "batches": [
+        IndexModel(
+            [("_id", ASCENDING), ("total", ASCENDING)],
+            name="closed",
+            partialFilterExpression={"state": "running", "total": {"$type": "number"}},
+        ),
+    ],
+    "schedules": [
+        IndexModel([("next_at", ASCENDING)], name="due"),
+        IndexModel([("job.document.file_id", ASCENDING)], name="file"),
     ],
     "checkpoints": [IndexModel([("task", ASCENDING)], name="task")],
     "outputs": [

@@ -10,7 +10,9 @@ from pymongo.read_concern import ReadConcern
 from pipeline.settings import StoreSettings
 from pipeline.store import schema
 from pipeline.store.audit import Audit, Finding
+from pipeline.store.batches import Batches
 from pipeline.store.changes import Changes
+from pipeline.store.cleanup import Cleanup
 from pipeline.store.commits import Commits
 from pipeline.store.controls import Controls
 from pipeline.store.documents import UPLOAD_GRACE, Documents
@@ -25,6 +27,8 @@ from pipeline.store.permits import Permits
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.ponds import Ponds
 from pipeline.store.repair import Repairs, Verification
+from pipeline.store.schedules import Schedules
+from pipeline.store.strays import Strays
 from pipeline.store.tasks import Tasks
 from pipeline.store.tenants import Tenants
 from pipeline.store.waits import Waits
@@ -43,6 +47,10 @@ class Store:
         self._timeout = settings.timeout.total_seconds()
         self.documents = Documents(self.db)
         self.jobs = Jobs(self._client, self.db, self._timeout)
+        self.strays = Strays(self.db)
+        self.batches = Batches(self._client, self.db, self._timeout)
+        self.schedules = Schedules(self.db)
+        self.cleanup = Cleanup(self.db, self.documents)
         self.tasks = Tasks(self.db)
         self.outputs = Outputs(self.db, self.documents)
         self.changes = Changes(self.db)

@@ -38,7 +38,7 @@ CLAIM_SECONDS = 3.0
 CANDIDATE = dict.fromkeys(
     ("attempt", "max_attempts", "deaths", "job", "queue", "priority", "run_at", "key"), 1
 )
-_OF_JOB = {"document": 1, "params": 1}
+_OF_JOB = {"document": 1, "params": 1, "batch": 1}
 _CLAIM_ORDER = [("priority", pymongo.DESCENDING), ("run_at", pymongo.ASCENDING)]
 _DUE = {"$expr": {"$lte": ["$run_at", "$$NOW"]}}
 _EXPIRED = {"$expr": {"$lte": ["$lease.until", "$$NOW"]}}
@@ -334,6 +334,7 @@ def task_of(
         traceparent=task.get("traceparent"),
         document=document_reference(job["document"]),
         params=job.get("params", {}),
+        batch=job.get("batch"),
         inputs=task["inputs"],
         input=Input(task["input"]["sha256"], bodies.get(task["input"]["output"])),
         as_of=as_of,

@@ -36,6 +36,8 @@ VERBS = [
     "unlimit",
     "limits",
     "why",
+    "batch",
+    "schedule",
     "demo",
 ]
 
@@ -127,6 +129,82 @@ def test_a_job_that_fails_is_exit_code_1_and_can_be_tried_again(up: Up, tmp_path
     again = run("retry", job["id"], "--url", up.url)
     assert (again.returncode, again.stdout) == (0, "running\n")
     assert run("watch", job["id"], "--url", up.url).returncode == 1
+
+
+def test_documents_are_submitted_watched_and_cancelled_as_one(up: Up, document: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.txt"
+    broken.write_bytes(b"\xff\xfe")
+    both = run("submit", str(document), str(broken), "--pipeline", "counting", "--batch", "--watch", "--json",
+               MILLRACE_URL=up.url)  # fmt: skip
+    assert both.returncode == 1, both.stderr
+    batch = json.loads(both.stdout)
+    assert (batch["state"], batch["total"]) == ("failed", 2)
+    assert (batch["jobs"]["succeeded"], batch["jobs"]["failed"]) == (1, 1)
+
+    created = json.loads(run("batch", "create", "--name", "[march]", "--json", "--url", up.url).stdout)
+    into = ("submit", str(document), "--pipeline", "counting", "--into", created["id"], "--watch")
+    assert run(*into, "--url", up.url).returncode == 0
+    listed = run("batch", "list", "--url", up.url).stdout
+    assert all(word in listed for word in ("[march]", "1 succeeded", "failed"))
+    assert (
+        json.loads(run("batch", "close", created["id"], "--json", "--url", up.url).stdout)["state"]
+        == "succeeded"
+    )
+    assert run("batch", "watch", created["id"], "--url", up.url).returncode == 0
+    assert "succeeded  1 succeeded of 1" in run("batch", "show", created["id"], "--url", up.url).stdout
+    check_refused(run("batch", "cancel", created["id"], "--url", up.url), "409", "is succeeded")
+    check_refused(run(*into, "--url", up.url), "422", "takes no more jobs")
+    assert run(*into, "--batch", "--url", up.url).returncode == 2
+
+    refused = run("submit", str(document), "--pipeline", "no", "--batch", "--url", up.url)
+    check_refused(refused, "422", "no worker knows")
+    [newest, *_] = json.loads(run("batch", "list", "--json", "--url", up.url).stdout)
+    assert (newest["state"], newest["total"]) == ("succeeded", 0)  # of what was taken: nothing
+
+
+def test_a_submission_has_a_key_times_and_metadata(up: Up, document: Path) -> None:
+    words = ("submit", str(document), "--pipeline", "counting", "--json", "--url", up.url)
+    later = ("--run-at", "2099-01-01T00:00:00Z", "--deadline", "2099-01-02T00:00:00Z")
+    own = (*later, "--metadata", '{"order": 7}', "--key", "order-7")
+    [job] = json.loads(run(*words, *own).stdout)
+    assert (job["run_at"], job["deadline"]) == ("2099-01-01T00:00:00Z", "2099-01-02T00:00:00Z")
+    assert job["metadata"] == {"order": 7}
+    assert json.loads(run(*words, *own).stdout)[0]["id"] == job["id"]
+    assert run("cancel", job["id"], "--url", up.url).returncode == 0
+    assert run(*words, str(document), "--key", "two").returncode == 2
+    check_refused(run(*words, "--run-at", "soon"), "422", "run_at")
+
+
+def test_a_schedule_is_put_shown_paused_and_deleted(up: Up, document: Path) -> None:
+    def schedule(*words: str) -> subprocess.CompletedProcess[str]:
+        return run("schedule", *words, "--url", up.url)
+
+    job = (
+        "--cron",
+        "30 3 1 1 *",
+        "--zone",
+        "Europe/Berlin",
+        "--file",
+        str(document),
+        "--pipeline",
+        "counting",
+    )
+    put = json.loads(schedule("put", "yearly", *job, "--missed", "all", "--json").stdout)
+    assert (put["cron"], put["time_zone"], put["missed"]) == ("30 3 1 1 *", "Europe/Berlin", "all")
+    assert (put["document"]["name"], put["next_at"][5:]) == ("words.txt", "01-01T02:30:00Z")
+    assert schedule("put", "tidy", "--cron", "0 4 * * *", "--task", "cleanup").returncode == 0
+    assert [each["name"] for each in json.loads(schedule("list", "--json").stdout)] == ["tidy", "yearly"]
+    assert "yearly" in schedule("list").stdout
+    assert json.loads(schedule("pause", "yearly", "--json").stdout)["paused"]
+    assert "paused" in schedule("show", "yearly").stdout
+    assert not json.loads(schedule("resume", "yearly", "--json").stdout)["paused"]
+    for name in ("yearly", "tidy"):
+        assert schedule("delete", name).returncode == 0
+    check_refused(schedule("show", "yearly"), "404", "no schedule 'yearly'")
+    check_refused(schedule("put", "a", *job[2:], "--cron", "soon"), "422", "cannot be understood")
+    assert schedule("retention").stdout == "forever\n"
+    assert schedule("retention", "--keep", "P30D").stdout == "P30D\n"
+    assert json.loads(schedule("retention", "--keep", "forever", "--json").stdout) == {"keep": None}
 
 
 def test_names_are_printed_as_they_are(up: Up, tmp_path: Path) -> None:

@@ -88,8 +88,16 @@ WHILE_AN_OUTPUT_IS_STORED = ["upload.begun", "upload.chunks", "upload.stored"]
 WHILE_IT_STOPS = ["stop.begun", "stop.interrupted"]
 OF_A_SUBMITTER = ["upload.begun", "upload.chunks", "upload.stored", "submit.inserted"]
 OF_A_RESCUER = ["rescue.begun"]
-ELSEWHERE = ["cancel.written"]
-"""In `test_locks`."""
+ELSEWHERE = [
+    "cancel.written",
+    "batch.due",
+    "batch.cancelling",
+    "schedule.due",
+    "schedule.fired",
+    "cleanup.written",
+    "cleanup.removed",
+]
+"""In `test_locks`, `test_batches` and `test_upkeep`."""
 
 
 def test_no_point_is_without_a_test() -> None:

@@ -13,7 +13,7 @@ from pipeline.model import queue_name
 from pipeline.store import Store
 from pipeline.store.backlog import Backlog
 from pipeline.store.documents import Documents
-from pipeline.submission import job_document
+from pipeline.submission import batch_document, job_document
 from tests.records import AT_ONCE, MINUTE, Doc, admitted, claimed, queue, stored
 
 OTHERS = 3_000
@@ -209,7 +209,7 @@ async def test_newest(crowded: Store, before: str | None, state: str | None) -> 
 async def test_by_idempotency_key(crowded: Store) -> None:
     keyed = {"tenant": "other", "idempotency_key": "key-1"}
     answers = await profiled(crowded, lambda: crowded.jobs._earlier(keyed))
-    assert [each["nreturned"] for each in answers] == [1]
+    assert [each.get("nreturned", 0) for each in answers] == [0, 1]  # what has expired, and the job
     assert_by_index(answers)
 
 
@@ -265,3 +265,47 @@ async def test_counts_under_limits_and_of_what_comes_before(crowded: Store) -> N
         for answer in await profiled(crowded, verb):
             assert "COLLSCAN" not in answer["planSummary"], answer
             assert answer["keysExamined"] <= OTHERS // 3, answer  # what runs, or is ready, and no more
+
+
+async def test_strays(crowded: Store) -> None:
+    """Jobs of which no worker knows the version, beside those that only wait."""
+    job = {**job_document("counting", name="a", content=b""), "pipeline_version": 3}
+    await crowded.db["jobs"].insert_one(job)
+    known = {"counting": {1}, "elsewhere": {1}}
+    assert_by_index(await profiled(crowded, lambda: crowded.strays.mark(known, AT_ONCE)), slack=12)
+    [overdue] = await crowded.strays.overdue(10)
+    assert overdue["_id"] == job["_id"]
+    for verb in (
+        lambda: crowded.strays.overdue(10),
+        crowded.strays.next_end,
+        lambda: crowded.strays.unmark([("elsewhere", 1)]),
+    ):
+        assert_by_index(await profiled(crowded, verb))
+
+
+async def test_batches(crowded: Store) -> None:
+    """A batch of two hundred jobs, beside hundreds of batches that have ended or wait to be closed."""
+    others = [batch_document() | {"state": ("succeeded", "running")[n % 2]} for n in range(OTHERS // 10)]
+    batch = batch_document(total=201)["_id"]
+    await crowded.db["batches"].insert_many(
+        [*others, {**others[0], "_id": batch, "state": "running", "total": 201}]
+    )
+    jobs = [job_document("counting", name="a", content=b"", batch=batch) for _ in range(200)]
+    await crowded.db["jobs"].insert_many([{**job, "state": "succeeded"} for job in jobs])
+    batches = crowded.batches
+    assert await batches.counts([batch]) == {batch: {"succeeded": 200}}
+    counted = await profiled(crowded, lambda: batches.counts([batch]))
+    assert [(each["docsExamined"], each["keysExamined"] <= 201) for each in counted] == [(0, True)]
+    answers = await profiled(
+        crowded, lambda: crowded.jobs.newest("default", limit=20, before=None, state=None, batch=batch)
+    )
+    assert_by_index(answers, slack=8)
+    await crowded.db["jobs"].insert_one(job_document("counting", name="a", content=b"", batch=batch))
+    for verb in (
+        lambda: batches.end(batch),
+        lambda: batches.closed("", 10),
+        lambda: batches.of_jobs([jobs[0]["_id"]]),
+    ):
+        assert_by_index(await profiled(crowded, verb))
+    page = await profiled(crowded, lambda: batches.newest("default", limit=20, before=batch))
+    assert_by_index(page)

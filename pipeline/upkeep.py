@@ -1,0 +1,46 @@
+"""What a worker looks after beside its tasks, on one agenda. None of it is urgent, and nothing is polled."""
+
+from collections.abc import Sequence
+
+import anyio
+
+from pipeline.agenda import Agenda
+from pipeline.batches import Batches
+from pipeline.cleanup import cleanup
+from pipeline.scheduler import Scheduler
+from pipeline.settings import WorkerSettings
+from pipeline.store import Store
+from pipeline.store.commits import Commits
+from pipeline.strays import Strays
+
+SESSIONS = 3
+"""In which it runs transactions."""
+
+
+class Upkeep:
+    """One worker's share of it. `run` it in a task group."""
+
+    def __init__(
+        self, store: Store, settings: WorkerSettings, worker: str, commits: Sequence[Commits]
+    ) -> None:
+        """Make one; `commits` are `SESSIONS` of its own."""
+        for_strays, firing, of_tasks = commits
+        self._agenda = Agenda()
+        self.batches = Batches(store, self._agenda)
+        self.scheduler = Scheduler(
+            store, self._agenda, worker, {"cleanup": cleanup}, commits=firing, of_tasks=of_tasks
+        )
+        self.strays = Strays(store, for_strays, self._agenda, settings.admission_grace)
+
+    def arm_all(self) -> None:
+        """Look for everything now."""
+        self.strays.arm()
+        self.batches.arm()
+        self.scheduler.arm()
+
+    async def run(self) -> None:
+        """Look until cancelled. Begins by looking for everything."""
+        self.arm_all()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.scheduler.run)
+            await self._agenda.run()
