@@ -12,6 +12,7 @@
     ├── ChildProcessDied           a child process crashed, was killed, ran out of memory or took too long
     ├── InvalidAnswer              a child process answered with something that was not promised
     ├── DefinitionError            a stage or a pipeline that cannot work, found where it is defined
+    ├── PreparationFailed          a stage's `prepare` raised: this worker can't run it
     ├── LeaseLost                  this attempt no longer holds its task
     ├── SubmissionError            a job that cannot be accepted
     │   └── IdempotencyConflict    the key was used before with other content
@@ -94,6 +95,10 @@ class InvalidAnswer(MillraceError):
 
 class DefinitionError(MillraceError):
     """A stage or a pipeline is defined in a way that cannot work."""
+
+
+class PreparationFailed(MillraceError):
+    """A stage could not be prepared; its `prepare` raised what is the cause."""
 
 
 class LeaseLost(MillraceError):

@@ -1,9 +1,20 @@
-"""What a stage's author writes: `@stage` on a function, and a `Pipeline` of stages.
+"""What a stage's author writes: `@stage` on a function or a class, and a `Pipeline` of stages.
 
 A stage is a function of its input and a `StageContext`, optionally of its params::
 
     @stage(name="count", version=1)
     async def count(document: Document, context: StageContext) -> WordCount: ...
+
+One that needs something for as long as the process lives, such as a model, is a class::
+
+    @stage(name="embed", version=1)
+    class Embed:
+        def prepare(self) -> None:
+            self.model = load()
+
+        def run(self, text: Text, context: StageContext) -> Vectors: ...
+
+        def close(self) -> None: ...
 
 The first stage of a pipeline takes the `Document`; every later one takes the output of the stage
 before it. Outputs and params are pydantic models. A pipeline whose types don't chain is refused
@@ -12,7 +23,7 @@ where it is defined.
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast, get_type_hints
@@ -61,6 +72,8 @@ class Stage:
     timeout: timedelta = timedelta(hours=1)
     """Wall-clock limit of one attempt; reaching it counts as a temporary error."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    made_by: type[Any] | None = None
+    """The class of which `function` is the method `run`; None for a function."""
 
     @property
     def is_async(self) -> bool:
@@ -74,13 +87,16 @@ class Stage:
         params: BaseModel | None = None,
         *,
         threads: Threads,
+        before: Sequence[Any] = (),
     ) -> BaseModel:
         """Call the function, a plain one in a thread; whatever it raises is raised.
+
+        `before` goes before its other arguments: the object of a stage that is a class.
 
         Raises:
             TypeError: it returned something else than it promises.
         """
-        arguments: list[Any] = [value, context]
+        arguments: list[Any] = [*before, value, context]
         if self.takes_params:
             arguments.append(params or self.params())
         function: Any = self.function
@@ -101,20 +117,27 @@ def stage(
     version: int = 1,
     timeout: timedelta = timedelta(hours=1),
     retry: RetryPolicy | None = None,
-) -> Callable[[StageFunction], Stage]:
-    """Make a `Stage` of a function `(input, context)` or `(input, context, params)`.
+) -> Callable[[StageFunction | type[Any]], Stage]:
+    """Make a `Stage` of a function `(input, context)` or `(input, context, params)`, or of a class.
+
+    A class has such a method `run`. A worker makes one object of it, which all of its attempts share, also
+    at the same time; it calls `prepare()` before it claims anything, if there is such a method, and
+    `close()` at its end. Both may be coroutine functions; plain ones run in a thread. When `prepare`
+    raises, the worker does not start: no document is charged for a model that can't be loaded.
 
     Raise `version` when the function's output changes: checkpoints of the old version are then not
     reused.
 
     Raises:
-        DefinitionError: a name or a signature that cannot work; the message says which and why.
+        DefinitionError: a name, a signature or a class that cannot work; the message says which and why.
     """
     if not _NAME.fullmatch(name):
         raise DefinitionError(f"stage name {name!r}: use lower-case letters, digits and dashes, at most 40")
 
-    def define(function: StageFunction) -> Stage:
-        taken, output, params = _signature(name, function)
+    def define(defined: StageFunction | type[Any]) -> Stage:
+        made_by = defined if isinstance(defined, type) else None
+        function = defined if made_by is None else _method(name, made_by)
+        taken, output, params = _signature(name, function, list(_parameters(function))[made_by is not None :])
         return Stage(
             name=name,
             version=version,
@@ -125,16 +148,38 @@ def stage(
             takes_params=params is not None,
             timeout=timeout,
             retry=retry or RetryPolicy(),
+            made_by=made_by,
         )
 
     return define
 
 
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
+
+
+def _method(name: str, made_by: type[Any]) -> StageFunction:
+    """Return the method that runs a stage which is a class."""
+    needed = [each.name for each in _parameters(made_by).values() if each.default is each.empty]
+    if needed and made_by.__init__ is not object.__init__:
+        raise DefinitionError(
+            f"stage {name!r}: workers make objects of {made_by.__name__} without arguments, "
+            f"and it wants {', '.join(needed)}: load what it needs in `prepare`"
+        )
+    function = getattr(made_by, "run", None)
+    if not inspect.isfunction(function):
+        raise DefinitionError(f"stage {name!r}: the class {made_by.__name__} needs a method `run`")
+    for step in ("prepare", "close"):
+        method = getattr(made_by, step, None)
+        if method is not None and not (inspect.isfunction(method) and len(_parameters(method)) == 1):
+            raise DefinitionError(f"stage {name!r}: `{step}` is a method that takes nothing")
+    return function
+
+
 def _signature(
-    name: str, function: StageFunction
+    name: str, function: StageFunction, parameters: Sequence[str]
 ) -> tuple[type[BaseModel] | type[Document], type[BaseModel], type[BaseModel] | None]:
     hints = get_type_hints(function)
-    parameters = list(inspect.signature(function).parameters)
     if len(parameters) not in (2, 3):
         raise DefinitionError(
             f"stage {name!r}: the function takes (input, context) or (input, context, params)"

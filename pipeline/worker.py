@@ -22,6 +22,7 @@ from pipeline.errors import DefinitionError, StoreUnavailable
 from pipeline.executor import Executor
 from pipeline.feed import Feed
 from pipeline.handoff import HandOff
+from pipeline.instances import Instances
 from pipeline.intake import Intake
 from pipeline.leases import Leases
 from pipeline.listener import Listener
@@ -99,6 +100,8 @@ class Worker:
         self._leases = Leases(self._tasks, lease)
         self._processes = Processes(self._settings.processes, self._settings.child_memory)
         self._threads = Threads()
+        self._instances = Instances()
+        self._preparing = anyio.CancelScope()
         self._feed = feed
         self._intake: Intake
         self._sessions: list[Any] = []
@@ -113,6 +116,7 @@ class Worker:
     def stop(self, *, now: bool = False) -> None:
         """Stop claiming, let attempts finish for the grace period, then interrupt them; `now`: at once."""
         self._claimer.stop()
+        self._preparing.cancel()
         self._soft.set()
         if now:
             self._hard.set()
@@ -120,10 +124,11 @@ class Worker:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until stopped or cancelled; being cancelled is a hard stop.
 
-        Installs what is missing in the database. `task_status.started()` is called when the worker is
-        registered and about to listen.
+        Installs what is missing in the database, and prepares the stages that are classes.
+        `task_status.started()` is called when the worker is registered and about to listen.
 
         Raises:
+            PreparationFailed: a stage could not be prepared.
             StoreError: the database can't be used at all. While it is only away, the worker waits.
         """
         async with AsyncExitStack() as stack:
@@ -132,7 +137,9 @@ class Worker:
             for commits in (*lanes, rescues):
                 stack.push_async_callback(commits.close)
             await stack.enter_async_context(self._processes)
+            await stack.enter_async_context(self._instances)
             await until_available(self._store.install, "the start")
+            await self._prepare()
             self._sessions = [commits.session_id for commits in (*lanes, rescues)]
             await until_available(self._register, "the start")
             committer = Committer(*lanes)
@@ -147,6 +154,16 @@ class Worker:
                 finally:
                     committer.stop()
             await self._leave()
+
+    async def _prepare(self) -> None:
+        """Prepare the stages that are claimed here; a stop meanwhile ends it, and nothing is claimed then."""
+        with self._preparing:
+            await self._instances.prepare(
+                stage
+                for each in self._pipelines.values()
+                for stage in each.stages
+                if queue_name(each.name, each.version, stage.name) in self._queues
+            )
 
     async def _work(
         self, committer: Committer, hand_off: HandOff, rescuer: Rescuer, status: TaskStatus[None]
@@ -230,7 +247,7 @@ class Worker:
         """Claim and run until the soft stop, then wait for what runs, and interrupt it in the end."""
         desk = Desk(self._store, committer, self._leases, self._settings.lease)
         executors = {
-            name: Executor(desk, pipeline, self._processes, self._threads)
+            name: Executor(desk, pipeline, self._processes, self._threads, self._instances)
             for name, pipeline in self._pipelines.items()
         }
         runner = Runner(
