@@ -7,6 +7,7 @@
     │   ├── TemporaryError         try again, after `retry_after` when it is given
     │   ├── Snooze                 not now: later, and no attempt is charged
     │   └── PermanentError         trying again cannot help
+    │       └── InDoubt            an earlier attempt may have done what must not be done twice
     ├── PartError                  one part of a stage's work failed; `__cause__` says why
     ├── ChildError                 a function raised this in a child process; `type` names it
     ├── ChildProcessDied           a child process crashed, was killed, ran out of memory or took too long
@@ -64,6 +65,10 @@ class Snooze(StageError):
 
 class PermanentError(StageError):
     """The stage failed for a reason that trying again cannot change."""
+
+
+class InDoubt(PermanentError):
+    """An earlier attempt may have done an effect that must not be done twice."""
 
 
 class PartError(MillraceError):

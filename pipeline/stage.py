@@ -100,10 +100,13 @@ class Stage:
         if self.takes_params:
             arguments.append(params or self.params())
         function: Any = self.function
-        if self.is_async:
-            output = await function(*arguments)
-        else:
-            output = await threads.run(context.task, lambda: function(*arguments))
+        try:
+            if self.is_async:
+                output = await function(*arguments)
+            else:
+                output = await threads.run(context.task, lambda: function(*arguments))
+        finally:
+            context.end()
         if not isinstance(output, self.output):
             raise TypeError(
                 f"stage {self.name!r} returned {type(output).__name__}, not {self.output.__name__}"

@@ -29,6 +29,8 @@ class MemoryServices:
         self.path = path
         self.outputs = outputs
         self.saved: dict[str, Any] = {}
+        self.noted: dict[str, Any] = {}
+        """Of effects, see `StageContext.once`."""
         self.reported: list[Progress] = []
         self.remembered: dict[str, Any] = {}
 
@@ -45,6 +47,14 @@ class MemoryServices:
         self.saved[key] = value
         if progress is not None:
             self.reported.append(progress)
+
+    async def effects(self) -> Mapping[str, Any]:
+        """Return what was noted in this trial."""
+        return dict(self.noted)
+
+    async def note(self, key: str, value: Any) -> None:
+        """Keep the note."""
+        self.noted[key] = value
 
     async def trusted(self) -> None:
         """Nobody else can hold a trial's task."""
