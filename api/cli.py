@@ -142,6 +142,7 @@ def submit(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Documents.")],
     pipeline: Annotated[str, typer.Option(help="Name of a pipeline.")] = "documents",
     params: Annotated[str | None, typer.Option(help='JSON, by stage: {"ocr": {"dpi": 300}}')] = None,
+    skip: Annotated[str | None, typer.Option(help="Comma-separated names of stages to leave out.")] = None,
     priority: Annotated[int, typer.Option(min=-10, max=10)] = 0,
     watch: Annotated[bool, typer.Option("--watch", help="Show progress until every job has ended.")] = False,
     url: Url = DEFAULT_URL,
@@ -149,7 +150,8 @@ def submit(
 ) -> None:
     """Submit documents."""
     client = RestClient(url)
-    fields = {"pipeline": pipeline, "priority": str(priority), **({"params": params} if params else {})}
+    fields = {"pipeline": pipeline, "priority": str(priority)}
+    fields |= {name: value for name, value in (("params", params), ("skip", skip)) if value}
     jobs = [client.submit(path, fields) for path in files]
     if watch:
         jobs = _watch(client, jobs)

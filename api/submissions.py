@@ -13,7 +13,7 @@ from api.services import Services, services
 from api.services import client as client_of
 from api.uploads import Upload
 from pipeline.client import Client
-from pipeline.errors import SubmissionError
+from pipeline.errors import DefinitionError, SubmissionError
 from pipeline.model import PRIORITY_RANGE
 from pipeline.stage import Pipeline
 from pipeline.store.documents import InlineFile, StoredFile
@@ -28,6 +28,8 @@ class Submission(BaseModel):
     pipeline: str = Field(default="documents", max_length=40)
     params: dict[str, dict[str, Any]] = {}
     """By stage, as JSON."""
+    skip: list[str] = []
+    """Comma-separated."""
     priority: int = Field(default=0, ge=PRIORITY_RANGE[0], le=PRIORITY_RANGE[1])
     run_at: datetime | None = None
     deadline: datetime | None = None
@@ -43,6 +45,11 @@ class Submission(BaseModel):
             return json.loads(value, parse_constant=_refuse)
         except RecursionError as error:
             raise ValueError("is nested too deeply") from error
+
+    @field_validator("skip", mode="before")
+    @classmethod
+    def _from_names(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
     @field_validator("run_at", "deadline")
     @classmethod
@@ -68,6 +75,10 @@ _FORM = {
                         "file": {"type": "string", "format": "binary", "description": "The document."},
                         "pipeline": {"type": "string", "default": "documents"},
                         "params": {"type": "string", "description": 'JSON, by stage: {"ocr": {"dpi": 300}}'},
+                        "skip": {
+                            "type": "string",
+                            "description": "Stages to leave out, comma-separated; the others must chain.",
+                        },
                         "priority": {"type": "integer", "minimum": -10, "maximum": 10, "default": 0},
                         "run_at": {"type": "string", "format": "date-time"},
                         "deadline": {
@@ -154,12 +165,20 @@ async def _checked(fields: dict[str, str], service: Services, client: Client) ->
     pipeline = service.pipelines.get(submission.pipeline)
     if pipeline is not None:
         _check_params(pipeline, submission.params)
+        _check_skip(pipeline, submission.skip)
     elif not await service.store.pipelines.stages_of(submission.pipeline):
         known = sorted({*await client.stage_names(), *service.pipelines})
         raise SubmissionError(
             f"no worker knows the pipeline {submission.pipeline!r}; there are: {', '.join(known)}"
         )
     return dict(submission)
+
+
+def _check_skip(pipeline: Pipeline, skip: list[str]) -> None:
+    try:
+        pipeline.without(skip)
+    except DefinitionError as error:
+        raise SubmissionError(str(error)) from error
 
 
 def _check_params(pipeline: Pipeline, params: dict[str, dict[str, Any]]) -> None:

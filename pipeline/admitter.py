@@ -4,16 +4,16 @@ A compare-and-set, so that many workers, a replayed token or a cancelled job sta
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from pipeline import telemetry, transitions
 from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
-from pipeline.errors import LeaseLost, MillraceError, StateConflict, StoreUnavailable
+from pipeline.errors import DefinitionError, LeaseLost, MillraceError, StateConflict, StoreUnavailable
 from pipeline.handoff import Begin
-from pipeline.model import Change, Hold, Submitted, Task
+from pipeline.model import Change, Failure, Hold, Submitted, Task, queue_name
 from pipeline.stage import Pipeline
 from pipeline.store.backlog import priority_of
 from pipeline.store.tasks import task_of
@@ -24,17 +24,21 @@ _log = logging.getLogger("millrace.admitter")
 class Admitter:
     """Admits the jobs of the pipelines that this worker hosts."""
 
-    def __init__(self, committer: Committer, pipelines: Mapping[str, Pipeline]) -> None:
+    def __init__(
+        self, committer: Committer, pipelines: Mapping[str, Pipeline], queues: Collection[str]
+    ) -> None:
+        """Make one; `queues` are those from which this worker claims."""
         self._committer = committer
         self._pipelines = pipelines
+        self._queues = frozenset(queues)
         self.refused: set[str] = set()
         """Jobs that can't be admitted, and would be met again and again."""
 
     async def admit(self, jobs: Sequence[Mapping[str, Any]], hold: Hold | None) -> list[Task]:
         """Admit jobs, as the backlog gives them; returns the first tasks of those that `hold` begins.
 
-        Those that are not due, and all without `hold`, get a task that waits to be claimed. Jobs that others
-        admitted, or that were cancelled, are left out.
+        Those that are not due, and all without `hold`, get a task that waits to be claimed. Those that skip
+        stages which can't be skipped fail. Jobs that others admitted, or that were cancelled, are left out.
         """
         crash_point("admit.seen")
         traced = telemetry.traced()
@@ -61,11 +65,18 @@ class Admitter:
         self, job: Mapping[str, Any], hold: Hold | None, *, traced: bool
     ) -> tuple[Change, Begin | None]:
         submitted = _submitted(job)
+        try:
+            pipeline = self._pipelines[submitted.pipeline].without(submitted.skip)
+        except DefinitionError as error:
+            _log.warning("job %s fails: %s", submitted.id, error)
+            return transitions.reject(submitted.id, Failure("InvalidSkip", str(error))), None
+        if queue_name(pipeline.name, pipeline.version, pipeline.stages[0].name) not in self._queues:
+            hold = None
         traceparent = submitted.traceparent
         if traced:
             with telemetry.span(telemetry.ADMIT, {telemetry.JOB: submitted.id}, traceparent):
                 traceparent = traceparent or telemetry.current_traceparent()
-        change = transitions.admit(submitted, self._pipelines[submitted.pipeline], traceparent, hold)
+        change = transitions.admit(submitted, pipeline, traceparent, hold)
         if hold is None:
             return change, None
         [(_, created)] = change.creates
@@ -96,4 +107,5 @@ def _submitted(job: Mapping[str, Any]) -> Submitted:
         run_at=None if job["due"] else job["run_at"],
         traceparent=job.get("traceparent"),
         document_sha256=job["document"]["sha256"],
+        skip=tuple(job.get("skip", ())),
     )

@@ -20,7 +20,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from pipeline.bridge import Bridge
 from pipeline.effects import Effects, Notes
-from pipeline.errors import PartError
+from pipeline.errors import NoOutput, PartError
 from pipeline.processes import Processes
 
 T = TypeVar("T")
@@ -192,12 +192,12 @@ class StageContext:
         """Return an earlier stage's output by its type.
 
         Raises:
-            LookupError: no stage before this one gives that type.
+            NoOutput: no stage before this one gives that type, or it is skipped for this job. A LookupError.
         """
         for given, stage in self._earlier.items():
             if issubclass(given, model):
                 return model.model_validate(await self._services.output(stage))
-        raise LookupError(f"no stage before {self.stage!r} gives {model.__name__}")
+        raise NoOutput(f"no stage before {self.stage!r} gives {model.__name__}, or this job skips it")
 
     async def run_process(
         self,

@@ -7,6 +7,7 @@
     │   ├── TemporaryError         try again, after `retry_after` when it is given
     │   ├── Snooze                 not now: later, and no attempt is charged
     │   └── PermanentError         trying again cannot help
+    │       ├── NoOutput           no earlier stage of this job gives what the stage asked for
     │       └── InDoubt            an earlier attempt may have done what must not be done twice
     ├── PartError                  one part of a stage's work failed; `__cause__` says why
     ├── ChildError                 a function raised this in a child process; `type` names it
@@ -65,6 +66,10 @@ class Snooze(StageError):
 
 class PermanentError(StageError):
     """The stage failed for a reason that trying again cannot change."""
+
+
+class NoOutput(PermanentError, LookupError):
+    """No earlier stage of this job gives an output of that type."""
 
 
 class InDoubt(PermanentError):

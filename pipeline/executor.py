@@ -69,7 +69,7 @@ class Executor:
 
     async def _call(self, stage: Stage, holding: Holding, services: Attempt) -> Outcome:
         task, outputs = holding.task, self.desk.store.outputs
-        before = self.pipeline.before(stage.name)
+        before = self.pipeline.without(task.skip).before(stage.name)
         document = Document(
             name=task.document.name,
             media_type=task.document.media_type,

@@ -82,6 +82,12 @@ def queue_name(pipeline: str, version: int, stage: str) -> str:
     return f"{pipeline}@{version}/{stage}"
 
 
+def stages_at_work(job: Mapping[str, Any]) -> list[str]:
+    """Return the stages of an admitted job that it doesn't skip, in order; none before its admission."""
+    skip = job.get("skip") or ()
+    return [name for name in job.get("stages") or () if name not in skip]
+
+
 def pipeline_of(queue: str) -> str:
     """Return the pipeline's name in the key by which workers claim."""
     return queue.split("@", 1)[0]
@@ -133,6 +139,8 @@ class Submitted:
     run_at: datetime | None
     traceparent: str | None
     document_sha256: str
+    skip: tuple[str, ...] = ()
+    """Stages that this job leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +179,8 @@ class Task:
     """Operation time of the claim: what the attempt reads must not be older, see `driver.reading`."""
     fresh: bool = False
     """Nobody has run it before: it has no checkpoints."""
+    skip: frozenset[str] = frozenset()
+    """Stages that its job leaves out."""
     alone: bool = False
     """This is its last attempt, and an earlier one died with its worker: nothing else may run beside it."""
 

@@ -116,7 +116,7 @@ class Runner:
         """Return the change that an outcome asks for; none for a lost lease, which may write nothing."""
         match outcome:
             case Succeeded():
-                return self._hand_off.complete(task, outcome, executor.pipeline)
+                return self._hand_off.complete(task, outcome, executor.pipeline.without(task.skip))
             case Failed(failure, timedelta() as delay):
                 return transitions.retry(task, failure, delay), None
             case Failed(failure, _):

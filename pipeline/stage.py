@@ -23,7 +23,7 @@ where it is defined.
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast, get_type_hints
@@ -234,11 +234,44 @@ class Pipeline:
         self.version = version
         self.timeout = timeout
         self.stages = tuple(stages)
+        self.names = tuple(each.name for each in self.stages)
+        """Of all stages, also of those that a job skips, see `without`."""
+        self.skipped: frozenset[str] = frozenset()
         self._by_name = {each.name: each for each in self.stages}
         self._position = {each.name: position for position, each in enumerate(self.stages)}
         if len(self._by_name) != len(self.stages):
             raise DefinitionError(f"pipeline {name!r} has two stages of one name")
+        self._narrowed: dict[frozenset[str], Pipeline] = {}
         self._check_chain()
+
+    def without(self, names: Iterable[str]) -> "Pipeline":
+        """Return this pipeline for a job that skips some of its stages: their neighbours must chain.
+
+        Raises:
+            DefinitionError: there is no such stage, none would be left, or types don't chain without them.
+        """
+        skipped = frozenset(names)
+        if not skipped:
+            return self
+        if skipped not in self._narrowed:
+            self._narrowed[skipped] = self._narrow(skipped)
+        return self._narrowed[skipped]
+
+    def _narrow(self, skipped: frozenset[str]) -> "Pipeline":
+        if unknown := skipped - set(self.names):
+            raise DefinitionError(
+                f"pipeline {self.name!r} has no stage {', '.join(sorted(unknown))} to skip; "
+                f"it has: {', '.join(self.names)}"
+            )
+        left = [each for each in self.stages if each.name not in skipped]
+        if not left:
+            raise DefinitionError(f"a job can't skip every stage of pipeline {self.name!r}")
+        try:
+            narrowed = Pipeline(self.name, left, version=self.version, timeout=self.timeout)
+        except DefinitionError as error:
+            raise DefinitionError(f"a job can't skip {', '.join(sorted(skipped))}: {error}") from error
+        narrowed.names, narrowed.skipped = self.names, skipped
+        return narrowed
 
     def _check_chain(self) -> None:
         first = self.stages[0]

@@ -58,13 +58,13 @@ def held(task: str, lease: Lease) -> Json:
 def admit(job: Submitted, pipeline: Pipeline, traceparent: str | None, hold: Hold | None = None) -> Change:
     """`submitted` → `running`, and the first stage's task; the trace goes with both.
 
-    With `hold` the task is created as claimed, and begins at once.
+    With `hold` the task is created as claimed, and begins at once. `pipeline` is without what the job skips.
     """
     job = replace(job, traceparent=traceparent)
     started = {
         "state": "running",
         "pipeline_version": pipeline.version,
-        "stages": [stage.name for stage in pipeline.stages],
+        "stages": list(pipeline.names),
         "traceparent": traceparent,
     }
     first = _new_task(job, pipeline, pipeline.stages[0], 1, _Given(job.document_sha256), hold)
@@ -194,6 +194,12 @@ def expire(job: str, task: str | None, failure: Failure) -> Change:
     )
 
 
+def reject(job: str, failure: Failure) -> Change:
+    """`submitted` → `failed`, for a job that can't be admitted."""
+    match = {"_id": job, "state": "submitted"}
+    return Change(guard=Write("jobs", match, [{"$set": _failed_job(failure, None)}]))
+
+
 def checkpoint(task: Task, key: str, value: Any, progress: Progress | None, lease_for: timedelta) -> Change:
     """Save a part. It writes the task, so that a lost lease fails it, and renews the lease with it."""
     update: dict[str, Any] = {"lease.until": after(lease_for)}
@@ -250,6 +256,7 @@ def rerun_task(earlier: Json, revision: int, inputs: Mapping[str, int], given: J
         "inputs": dict(inputs),
         "input": dict(given),
         "traceparent": earlier.get("traceparent"),
+        **({"skip": earlier["skip"]} if earlier.get("skip") else {}),
         **_FRESH,
     }
 
@@ -287,6 +294,7 @@ def _new_task(
         "priority": job.priority,
         "max_attempts": stage.retry.max_attempts,
         "traceparent": job.traceparent,
+        **({"skip": sorted(pipeline.skipped)} if pipeline.skipped else {}),
         **_FRESH,
         **_begun(run_at, hold),
     }

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from pipeline.model import JobState, TaskState
 
-StageState = TaskState | Literal["waiting"]
-"""A task's state, or `waiting` while the stages before it have not got that far."""
+StageState = TaskState | Literal["waiting", "skipped"]
+"""A task's state; `waiting` while the stages before it have not got that far; `skipped` by its job."""
 
 
 class ProgressView(BaseModel):
@@ -84,6 +84,9 @@ def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: 
     stages: list[StageView] = []
     revision = 1
     for name in job.get("stages", names):
+        if name in job.get("skip", ()):
+            stages.append(StageView(name=name, state="skipped"))
+            continue
         task = latest.get(name, {"revision": 0})
         # What a stage did before an earlier one was run again is not this trip's.
         stages.append(StageView(name=name) if task["revision"] < revision else stage_view(task))

@@ -144,7 +144,7 @@ class Worker:
             await until_available(self._register, "the start")
             committer = Committer(*lanes)
             hand_off = HandOff(self.name, self._queues, self._clock, self._settings.lease, self._may_go_on)
-            admitter = Admitter(committer, self._pipelines)
+            admitter = Admitter(committer, self._pipelines, self._queues)
             self._intake = self._make_intake(admitter, hand_off)
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
             async with anyio.create_task_group() as group:

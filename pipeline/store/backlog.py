@@ -16,7 +16,7 @@ from pipeline.store.driver import Doc, reading, translated
 
 _ORDER = [("priority", pymongo.DESCENDING), ("created_at", pymongo.ASCENDING)]
 _KEY = ("priority", "created_at", "pipeline")
-_WHOLE = (*_KEY, "tenant", "pipeline", "document", "params", "run_at", "traceparent")
+_WHOLE = (*_KEY, "tenant", "pipeline", "document", "params", "run_at", "traceparent", "skip")
 _DUE = {"due": {"$lte": [{"$ifNull": ["$run_at", "$$NOW"]}, "$$NOW"]}}
 _WITHOUT_PRIORITY = {"priority": None}
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

@@ -55,6 +55,7 @@ _JOB = {
         "pipeline_version": {"bsonType": [*_NUMBER, "null"], "minimum": 1},
         "document": _DOCUMENT,
         "stages": {"bsonType": "array", "items": _NAME},
+        "skip": {"bsonType": "array", "items": _NAME, "maxItems": 100},
         "params": {"bsonType": "object"},
         "metadata": {"bsonType": "object"},
         "priority": {"bsonType": _NUMBER, "minimum": PRIORITY_RANGE[0], "maximum": PRIORITY_RANGE[1]},

@@ -155,7 +155,7 @@ async def ready_at(journey: Trip, stage: str) -> None:
     async with committing(store) as commits, anyio.create_task_group() as group:
         committer = Committer(commits)
         group.start_soon(committer.run)
-        await Admitter(committer, {CHAIN.name: CHAIN}).admit(jobs, None)
+        await Admitter(committer, {CHAIN.name: CHAIN}, []).admit(jobs, None)
         committer.stop()
 
 
