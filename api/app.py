@@ -8,7 +8,7 @@ import anyio
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from api import health, rest, streams, submissions
+from api import failures, health, rest, streams, submissions
 from api.page import page_routes
 from api.problems import install_handlers
 from api.seals import KEY_BYTES, KEY_NAME, Seals
@@ -68,7 +68,7 @@ def create_app(
     app.openapi_version = "3.2.0"
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False)
     install_handlers(app)
-    for routes in (submissions, rest, streams, health):
+    for routes in (submissions, rest, failures, streams, health):
         app.include_router(routes.router)
     app.router.routes.extend(page_routes())
     return app

@@ -1,6 +1,5 @@
 """The command line: `millrace --help`."""
 
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.board import board, follow
+from api.failure_commands import attempts, discard, failures, retry
 from api.logs import configure_logging
+from api.options import DEFAULT_URL, AsJson, JobId, Url
+from api.output import out, print_json
 from api.rest_client import RestClient
 from pipeline.errors import MillraceError
 
@@ -25,10 +27,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(emoji=False)
-
-Url = Annotated[str, typer.Option("--url", envvar="MILLRACE_URL", help="Where the API is.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Pipelines = Annotated[
     list[str] | None,
     typer.Option("--pipeline", help="package.module:name; may be given again. Default: the built-in."),
@@ -42,9 +40,7 @@ Unprotected = Annotated[
     bool,
     typer.Option("--unprotected", help="Allow an address that other machines can reach, without any key."),
 ]
-JobId = Annotated[str, typer.Argument(help="A job's id.")]
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_DATA = Path(".millrace")
 
 
@@ -128,7 +124,7 @@ def verify(
         _refuse(error)
         raise typer.Exit(2) from error
     if as_json:
-        _print_json(told.model_dump())
+        print_json(told.model_dump())
     else:
         if told.repairs:
             out.print(repairs_table(told.repairs))
@@ -156,7 +152,7 @@ def submit(
     if watch:
         jobs = _watch(client, jobs)
     if as_json:
-        _print_json(jobs)
+        print_json(jobs)
     elif not watch:
         for job in jobs:
             out.print(f"{job['id']}  {job['document']['name']}", markup=False, soft_wrap=True)
@@ -180,7 +176,7 @@ def jobs(
     """List the newest jobs."""
     page = RestClient(url).get("/v1/jobs", limit=limit, **({"state": state} if state else {}))
     if as_json:
-        _print_json(page["jobs"])
+        print_json(page["jobs"])
         return
     table = Table("id", "document", "state", "stages")
     for job in page["jobs"]:
@@ -200,7 +196,7 @@ def show(
     client = RestClient(url)
     found = client.get(f"/v1/jobs/{job}/outputs/{output}" if output else f"/v1/jobs/{job}")
     if as_json or output:
-        _print_json(found)
+        print_json(found)
         return
     out.print(f"{found['document']['name']}: {found['state']}", highlight=False, markup=False)
     table = Table("stage", "state", "attempt", "progress", "error")
@@ -219,17 +215,8 @@ def cancel(job: JobId, url: Url = DEFAULT_URL) -> None:
     out.print(RestClient(url).post(f"/v1/jobs/{job}/cancel")["state"])
 
 
-@app.command()
-def retry(
-    job: JobId,
-    stage: Annotated[
-        str | None, typer.Option("--from", help="Run an ended job again from this stage on.")
-    ] = None,
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Try a failed job's failed stage again, its finished parts kept; or run an ended job from a stage on."""
-    fields = {"stage": stage} if stage else {}
-    out.print(RestClient(url).post(f"/v1/jobs/{job}/retry", **fields)["state"])
+for command in (retry, discard, failures, attempts):
+    app.command()(command)
 
 
 @app.command()
@@ -272,10 +259,6 @@ def _error(error: dict[str, Any] | None) -> str:
         return ""
     place = f"{error['part']}: " if error.get("part") else ""
     return f"{place}{error['message']}"
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def _refuse(error: Exception) -> None:

@@ -234,8 +234,28 @@ def reopen_job(revision: int | None = None) -> Json:
     A deadline that was given with the job is over; the pipeline's own time limit begins afresh.
     """
     limit = {"$cond": [{"$gt": ["$time_limit", 0]}, {"$add": ["$$NOW", "$time_limit"]}, None]}
-    update: dict[str, Any] = {"state": "running", "error": None, "finished_at": None, "deadline": limit}
+    update: dict[str, Any] = {"state": "running", **_AFRESH, "deadline": limit}
     return {"$set": update if revision is None else {**update, "revision": revision}}
+
+
+def resubmit_job() -> Json:
+    """`failed` → `submitted`, for a job that was never admitted; a deadline that it came with is over."""
+    return {"$set": {"state": "submitted", **_AFRESH, "deadline": None}}
+
+
+def try_again(job: str, task: str | None) -> Change:
+    """A failed job → `running` with its failed task ready, or → `submitted` if it never had one."""
+    update = resubmit_job() if task is None else reopen_job()
+    guard = Write("jobs", {"_id": job, "state": "failed"}, [update])
+    if task is None:
+        return Change(guard=guard)
+    return Change(guard=guard, then=(Write("tasks", {"_id": task, "state": "failed"}, [reopen_task()]),))
+
+
+def discard(job: str) -> Change:
+    """Note of a failed job that nobody wants it tried again; it stays failed."""
+    match = {"_id": job, "state": "failed", "discarded_at": None}
+    return Change(guard=Write("jobs", match, [{"$set": {"discarded_at": "$$NOW"}}]))
 
 
 def reopen_task() -> Json:
@@ -326,6 +346,9 @@ _FRESH: Json = {
     "errors": [],
 }
 """What every new task begins with; it runs as soon as the server has it."""
+
+_AFRESH: Json = {"error": None, "finished_at": None, "discarded_at": "$$REMOVE"}
+"""What an ended job has that goes on."""
 
 _UNCHARGED: Json = {"attempt": {"$subtract": ["$attempt", 1]}}
 

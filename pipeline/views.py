@@ -1,12 +1,14 @@
 """What people are shown of a job: the shape of REST, of the command line and of `Client`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from pipeline.model import JobState, TaskState
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 StageState = TaskState | Literal["waiting", "skipped"]
 """A task's state; `waiting` while the stages before it have not got that far; `skipped` by its job."""
@@ -30,6 +32,14 @@ class ErrorView(BaseModel):
     stage: str | None = None
     attempt: int | None = None
     at: datetime | None = None
+
+
+class AttemptView(ErrorView):
+    """An attempt that failed."""
+
+    worker: str | None = None
+    trace: str | None = None
+    """The end of its traceback."""
 
 
 class StageView(BaseModel):
@@ -71,6 +81,8 @@ class JobView(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    discarded_at: datetime | None
+    """When somebody gave up a job that had failed."""
     error: ErrorView | None
     stages: list[StageView]
 
@@ -105,6 +117,7 @@ def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: 
         created_at=job["created_at"],
         started_at=job.get("started_at"),
         finished_at=job.get("finished_at"),
+        discarded_at=job.get("discarded_at"),
         error=job.get("error"),
         stages=stages,
     )
@@ -113,6 +126,12 @@ def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: 
 def stage_view(task: Mapping[str, Any]) -> StageView:
     """Make a stage's view of its task."""
     return StageView(name=task["stage"], **stage_fields(task))
+
+
+def attempt_views(tasks: Iterable[Mapping[str, Any]]) -> list[AttemptView]:
+    """Return the failed attempts of tasks, the newest 20 of each, oldest first."""
+    found = [AttemptView(stage=task["stage"], **error) for task in tasks for error in task["errors"]]
+    return sorted(found, key=lambda attempt: attempt.at or _LONG_AGO)
 
 
 def stage_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

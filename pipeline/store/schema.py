@@ -71,6 +71,7 @@ _JOB = {
         "created_at": {"bsonType": "date"},
         "started_at": _OPTIONAL_DATE,
         "finished_at": _OPTIONAL_DATE,
+        "discarded_at": {"bsonType": "date"},
         "commit": _TEXT,
     },
 }
@@ -148,6 +149,19 @@ INDEXES: dict[str, list[IndexModel]] = {
             ],
             name="backlog",
             partialFilterExpression={"state": "submitted"},
+        ),
+        IndexModel(
+            [
+                ("state", ASCENDING),
+                ("discarded_at", ASCENDING),
+                ("tenant", ASCENDING),
+                ("pipeline", ASCENDING),
+                ("error.stage", ASCENDING),
+                ("error.type", ASCENDING),
+                ("finished_at", ASCENDING),
+            ],
+            name="failures",
+            partialFilterExpression={"state": "failed"},
         ),
         IndexModel(
             [("document.file_id", ASCENDING)],

@@ -14,6 +14,7 @@ from pipeline.store.changes import Changes
 from pipeline.store.commits import Commits
 from pipeline.store.documents import UPLOAD_GRACE, Documents
 from pipeline.store.driver import Client, Doc, make_client, require_replica_set, translated
+from pipeline.store.failures import Failures
 from pipeline.store.jobs import Jobs
 from pipeline.store.keys import Keys
 from pipeline.store.listeners import Listeners
@@ -37,6 +38,7 @@ class Store:
         self._timeout = settings.timeout.total_seconds()
         self.documents = Documents(self.db)
         self.jobs = Jobs(self._client, self.db, self._timeout)
+        self.failures = Failures(self.db, self.commits)
         self.tasks = Tasks(self.db)
         self.outputs = Outputs(self.db, self.documents)
         self.changes = Changes(self.db)

@@ -28,6 +28,9 @@ VERBS = [
     "show",
     "cancel",
     "retry",
+    "discard",
+    "failures",
+    "attempts",
     "demo",
 ]
 
@@ -119,6 +122,27 @@ def test_a_job_that_fails_is_exit_code_1_and_can_be_tried_again(up: Up, tmp_path
     again = run("retry", job["id"], "--url", up.url)
     assert (again.returncode, again.stdout) == (0, "running\n")
     assert run("watch", job["id"], "--url", up.url).returncode == 1
+
+
+def test_failures_are_counted_tried_again_and_discarded(up: Up, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.txt"
+    broken.write_bytes(b"\xff\xfe")
+    submitted = run("submit", str(broken), "--pipeline", "counting", "--watch", "--json", "--url", up.url)
+    [job] = json.loads(submitted.stdout)
+    which = ("--reason", "UnicodeDecodeError", "--url", up.url)
+    page = json.loads(run("failures", *which, "--json").stdout)
+    assert page["counts"][0]["stage"] == "read"
+    assert job["id"] in {each["job"] for each in page["failures"]}
+    assert "UnicodeDecodeError" in run("failures", *which).stdout
+    assert "Traceback" in run("attempts", job["id"], "--url", up.url).stdout
+    assert json.loads(run("attempts", job["id"], "--json", "--url", up.url).stdout)[0]["worker"]
+    again = json.loads(run("retry", *which, "--json").stdout)
+    assert (again["handled"] > 0, again["left"]) == (True, 0)
+    assert run("watch", job["id"], "--url", up.url).returncode == 1
+    assert run("discard", job["id"], "--url", up.url).stdout == "failed\n"
+    assert "0 left" in run("discard", "--all", "--url", up.url).stdout
+    assert json.loads(run("failures", "--json", "--url", up.url).stdout)["counts"] == []
+    check_refused(run("discard", "--url", up.url), "--reason")
 
 
 def test_names_are_printed_as_they_are(up: Up, tmp_path: Path) -> None:

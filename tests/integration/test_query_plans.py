@@ -195,6 +195,21 @@ async def test_submitted_jobs(crowded: Store) -> None:
     assert await backlog.size(now) == 5
 
 
+async def test_failures(crowded: Store) -> None:
+    ids = [each["_id"] async for each in crowded.db["jobs"].find({"state": "succeeded"}).limit(400)]
+    failed = {"state": "failed", "error": {"type": "Odd", "message": "a", "stage": "read"}}
+    for start, reason in ((0, "Odd"), (10, "Even")):
+        change = {**failed, "error": {**failed["error"], "type": reason}, "finished_at": datetime.now(UTC)}
+        await crowded.db["jobs"].update_many({"_id": {"$in": ids[start : start + 300]}}, {"$set": change})
+    verbs, odd, now = crowded.failures, {"reason": "Odd"}, datetime.now(UTC)
+    [count, found] = await profiled(crowded, lambda: verbs.oldest(odd, None, now, 5))
+    assert count["planSummary"].startswith("IXSCAN")
+    assert count["keysExamined"] <= 320  # failures alone, whatever else there is
+    assert (found["nreturned"], found["docsExamined"]) == (5, 5)
+    [_, *answers] = await profiled(crowded, lambda: verbs.newest(odd, None, None, 5))
+    assert_by_index(answers)
+
+
 @pytest.mark.parametrize("before", [None, "default.ffff"])
 @pytest.mark.parametrize("state", [None, "running"])
 async def test_newest(crowded: Store, before: str | None, state: str | None) -> None:
