@@ -45,7 +45,7 @@ def create_app(
             await store.install()
             feed = Feed(store.changes)
             seals = Seals(await store.keys.get(KEY_NAME, KEY_BYTES))
-            known = {pipeline.name: pipeline for pipeline in pipelines}
+            known = {each.name: each for each in sorted(pipelines, key=lambda each: each.version)}
             app.state.services = Services(store, feed, seals, Teller(seals), settings, known)
             async with anyio.create_task_group() as group:
                 if worker is None:

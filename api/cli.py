@@ -210,6 +210,25 @@ def show(
 
 
 @app.command()
+def versions(
+    limit: Annotated[int, typer.Option("--jobs", min=0, max=1000, help="Jobs to name of each.")] = 0,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """List the versions of pipelines, what still runs on each, and who can run it."""
+    found = RestClient(url).get("/v1/versions", jobs=limit)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("pipeline", "submitted", "ready", "running", "workers", "jobs")
+    for each in found:
+        counts = (str(each[name]) for name in ("submitted", "ready", "running"))
+        told = (", ".join(each["workers"]) or "none", "\n".join(each["jobs"]))
+        table.add_row(f"{each['pipeline']}@{each['version']}", *counts, *map(escape, told))
+    out.print(table)
+
+
+@app.command()
 def cancel(job: JobId, url: Url = DEFAULT_URL) -> None:
     """Cancel a job that has not ended."""
     out.print(RestClient(url).post(f"/v1/jobs/{job}/cancel")["state"])

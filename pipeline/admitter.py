@@ -4,7 +4,7 @@ A compare-and-set, so that many workers, a replayed token or a cancelled job sta
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,8 @@ from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
 from pipeline.errors import DefinitionError, LeaseLost, MillraceError, StateConflict, StoreUnavailable
 from pipeline.handoff import Begin
+from pipeline.hosted import Hosted
 from pipeline.model import Change, Failure, Hold, Submitted, Task, queue_name
-from pipeline.stage import Pipeline
 from pipeline.store.backlog import priority_of
 from pipeline.store.tasks import task_of
 
@@ -24,13 +24,10 @@ _log = logging.getLogger("millrace.admitter")
 class Admitter:
     """Admits the jobs of the pipelines that this worker hosts."""
 
-    def __init__(
-        self, committer: Committer, pipelines: Mapping[str, Pipeline], queues: Collection[str]
-    ) -> None:
-        """Make one; `queues` are those from which this worker claims."""
+    def __init__(self, committer: Committer, hosted: Hosted) -> None:
         self._committer = committer
-        self._pipelines = pipelines
-        self._queues = frozenset(queues)
+        self._hosted = hosted
+        self._queues = frozenset(hosted.queues)
         self.refused: set[str] = set()
         """Jobs that can't be admitted, and would be met again and again."""
 
@@ -65,8 +62,11 @@ class Admitter:
         self, job: Mapping[str, Any], hold: Hold | None, *, traced: bool
     ) -> tuple[Change, Begin | None]:
         submitted = _submitted(job)
+        whole = self._hosted.beginner(submitted.pipeline, job.get("pipeline_version"))
+        if whole is None:
+            raise ValueError(f"{submitted.pipeline!r} does not begin here")
         try:
-            pipeline = self._pipelines[submitted.pipeline].without(submitted.skip)
+            pipeline = whole.without(submitted.skip)
         except DefinitionError as error:
             _log.warning("job %s fails: %s", submitted.id, error)
             return transitions.reject(submitted.id, Failure("InvalidSkip", str(error))), None

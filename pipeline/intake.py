@@ -66,18 +66,18 @@ class Intake:
         turns: Turns,
         hold: Callable[[OperationTime | None], Hold | None],
         queues: Sequence[str],
-        first_queues: Mapping[str, str],
+        first_queue: Callable[[str, float | None], str | None],
         worker: str,
         lease_for: timedelta,
     ) -> None:
-        """Make one; `first_queues` are the queues of pipelines' first stages, by pipeline."""
+        """Make one; `first_queue` tells where a job of a pipeline, and version, would begin."""
         self._tasks = tasks
         self._backlog = backlog
         self._admitter = admitter
         self._turns = turns
         self._hold = hold
         self._queues = list(queues)
-        self._first_queues = first_queues
+        self._first_queue = first_queue
         self._worker = worker
         self._lease_for = lease_for
         self._hints = _Hints()
@@ -154,11 +154,11 @@ class Intake:
             jobs += await self._backlog.best(limit, self._as_of, whole=whole, without=refused)
         return (
             [_Candidate(each, each["job"], each["queue"], int(each["priority"]), True) for each in ready],
-            [
-                _Candidate(each, each["_id"], self._first_queues[each["pipeline"]], priority_of(each), False)
-                for each in jobs
-            ],
+            [_Candidate(each, each["_id"], self._first_of(each), priority_of(each), False) for each in jobs],
         )
+
+    def _first_of(self, job: Mapping[str, Any]) -> str:
+        return self._first_queue(job["pipeline"], job.get("pipeline_version")) or ""
 
     def _choose(self, candidates: Sequence[_Candidate], free: int) -> list[_Candidate]:
         """Return the best, those that others are about to begin left out."""

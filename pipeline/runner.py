@@ -26,7 +26,7 @@ class Runner:
     def __init__(
         self,
         worker: str,
-        executors: Mapping[str, Executor],
+        executors: Mapping[tuple[str, int], Executor],
         *,
         committer: Committer,
         leases: Leases,
@@ -34,7 +34,7 @@ class Runner:
         hand_off: HandOff,
         alone: Callable[[], Awaitable[bool]],
     ) -> None:
-        """Make one; `executors` by pipeline; `alone` waits until nothing else runs, or returns False."""
+        """Make one; `executors` by pipeline, version; `alone` waits until nothing else runs, or is False."""
         self._worker = worker
         self._executors = executors
         self._committer = committer
@@ -65,7 +65,7 @@ class Runner:
         return outcome, following
 
     async def _attempt(self, task: Task) -> tuple[Outcome, Task | None]:
-        executor = self._executors[task.pipeline]
+        executor = self._executors[task.pipeline, task.pipeline_version]
         started = time.monotonic()
         try:
             outcome = await self._outcome(executor, task)

@@ -1,12 +1,11 @@
 """What a worker does with change events: wakeups, timers, cancellations; and without them."""
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable
 
+from pipeline.hosted import Hosted
 from pipeline.leases import Leases
-from pipeline.model import job_of, queue_name
+from pipeline.model import job_of
 from pipeline.rescuer import Rescuer
-from pipeline.stage import Pipeline
 from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import Changes, Event, OperationTime, cluster_time
 from pipeline.store.workers import Workers
@@ -29,8 +28,7 @@ class Wakeups:
         rescuer: Rescuer,
         turns: Turns,
         wake: Wake,
-        queues: Collection[str],
-        pipelines: Mapping[str, Pipeline],
+        hosted: Hosted,
     ) -> None:
         self._changes = changes
         self._workers = workers
@@ -39,8 +37,8 @@ class Wakeups:
         self._rescuer = rescuer
         self._turns = turns
         self._wake = wake
-        self._queues = frozenset(queues)
-        self._pipelines = pipelines
+        self._queues = frozenset(hosted.queues)
+        self._hosted = hosted
 
     def on_start(self, position: str) -> None:
         """Look for what was there before: a new primary may have served older reads until now."""
@@ -78,18 +76,11 @@ class Wakeups:
             self._rescuer.arm_for_lease()
 
     def _on_submitted(self, event: Event) -> None:
-        queue = self._first_queue(event.fields)
+        fields = event.fields
+        queue = self._hosted.first_queue(fields.get("pipeline", ""), fields.get("pipeline_version"))
         priority = priority_of(event.fields)
         if queue is not None and self._turns.mine(event.id, queue, priority):
             self._wake(tasks=False, priority=priority, as_of=cluster_time(event.token))
-
-    def _first_queue(self, job: Mapping[str, Any]) -> str | None:
-        """Return the queue in which this job would begin, if it is one of this worker's."""
-        pipeline = self._pipelines.get(job.get("pipeline", ""))
-        if pipeline is None or job.get("pipeline_version") not in (None, pipeline.version):
-            return None
-        queue = queue_name(pipeline.name, pipeline.version, pipeline.stages[0].name)
-        return queue if queue in self._queues else None
 
     def _on_task(self, event: Event) -> None:
         state = event.fields.get("state")

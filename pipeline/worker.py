@@ -18,10 +18,11 @@ from pipeline.attempt import Desk
 from pipeline.claimer import Claimer
 from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
-from pipeline.errors import DefinitionError, StoreUnavailable
+from pipeline.errors import StoreUnavailable
 from pipeline.executor import Executor
 from pipeline.feed import Feed
 from pipeline.handoff import HandOff
+from pipeline.hosted import Hosted
 from pipeline.instances import Instances
 from pipeline.intake import Intake
 from pipeline.leases import Leases
@@ -63,14 +64,14 @@ class Worker:
 
     Args:
         store: A connected store.
-        pipelines: What this worker hosts.
+        pipelines: What this worker hosts; of one pipeline several versions, if old jobs are still there.
         settings: Slots, leases, and so on.
         stages: Names of the stages that it claims; all when not given.
         name: Unique among all workers; made from host and process when not given.
         feed: What people watch in this process: the worker's change stream feeds it, don't `run` it.
 
     Raises:
-        DefinitionError: no pipeline, two of one name, or no stage with a given name.
+        DefinitionError: no pipeline, two of one name and version, or no stage with a given name.
     """
 
     def __init__(
@@ -86,14 +87,12 @@ class Worker:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._store = store
         self._settings = settings or WorkerSettings()
-        self._pipelines = {pipeline.name: pipeline for pipeline in pipelines}
-        if not pipelines or len(self._pipelines) != len(pipelines):
-            raise DefinitionError("a worker needs at least one pipeline, and no two of one name")
-        self._queues = _queues(pipelines, stages)
+        self._hosted = Hosted(pipelines, stages)
+        self._queues = self._hosted.queues
         lease = self._settings.lease
         # Of its own: it remembers the claims whose answer isn't known yet, which are this worker's alone.
         self._tasks = Tasks(store.db)
-        self._backlog = Backlog(store.db, _beginning(pipelines, self._queues))
+        self._backlog = Backlog(store.db, self._hosted.beginning)
         self._turns = Turns(Peers(self.name, self._queues))
         self._clock = ServerClock(lease)
         self._claimer = Claimer(self._settings.slots)
@@ -111,7 +110,7 @@ class Worker:
     def role(self) -> str:
         """The listener role, shared by workers that host the same pipelines and listen to the same things."""
         kind = "worker" if self._feed is None else "worker-and-feed"
-        return f"{kind}/" + "+".join(sorted(self._pipelines))
+        return f"{kind}/" + "+".join(self._hosted.names)
 
     def stop(self, *, now: bool = False) -> None:
         """Stop claiming, let attempts finish for the grace period, then interrupt them; `now`: at once."""
@@ -144,7 +143,7 @@ class Worker:
             await until_available(self._register, "the start")
             committer = Committer(*lanes)
             hand_off = HandOff(self.name, self._queues, self._clock, self._settings.lease, self._may_go_on)
-            admitter = Admitter(committer, self._pipelines, self._queues)
+            admitter = Admitter(committer, self._hosted)
             self._intake = self._make_intake(admitter, hand_off)
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
             async with anyio.create_task_group() as group:
@@ -160,7 +159,7 @@ class Worker:
         with self._preparing:
             await self._instances.prepare(
                 stage
-                for each in self._pipelines.values()
+                for each in self._hosted
                 for stage in each.stages
                 if queue_name(each.name, each.version, stage.name) in self._queues
             )
@@ -194,8 +193,7 @@ class Worker:
             rescuer=rescuer,
             turns=self._turns,
             wake=self._wake,
-            queues=self._queues,
-            pipelines=self._pipelines,
+            hosted=self._hosted,
         )
         listener = Listener(
             self._store.changes,
@@ -215,10 +213,7 @@ class Worker:
             turns=self._turns,
             hold=hand_off.hold,
             queues=self._queues,
-            first_queues={
-                each.name: queue_name(each.name, each.version, each.stages[0].name)
-                for each in self._pipelines.values()
-            },
+            first_queue=self._hosted.first_queue,
             worker=self.name,
             lease_for=self._settings.lease,
         )
@@ -247,8 +242,8 @@ class Worker:
         """Claim and run until the soft stop, then wait for what runs, and interrupt it in the end."""
         desk = Desk(self._store, committer, self._leases, self._settings.lease)
         executors = {
-            name: Executor(desk, pipeline, self._processes, self._threads, self._instances)
-            for name, pipeline in self._pipelines.items()
+            (each.name, each.version): Executor(desk, each, self._processes, self._threads, self._instances)
+            for each in self._hosted
         }
         runner = Runner(
             self.name,
@@ -331,32 +326,8 @@ class Worker:
         )
         self._clock.sample(seen_at, sent)
         self._turns.peers.replace(await self._store.workers.alive())
-        await self._store.pipelines.register(self._pipelines.values())
+        await self._store.pipelines.register(self._hosted)
 
     async def _leave(self) -> None:
         with suppress(StoreUnavailable), anyio.move_on_after(2):
             await self._store.workers.deregister(self.name)
-
-
-def _queues(pipelines: Sequence[Pipeline], stages: Collection[str] | None) -> list[str]:
-    known = {stage.name for pipeline in pipelines for stage in pipeline.stages}
-    unknown = set(stages or ()) - known
-    if unknown:
-        raise DefinitionError(
-            f"no stage is named {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}"
-        )
-    return [
-        queue_name(pipeline.name, pipeline.version, stage.name)
-        for pipeline in pipelines
-        for stage in pipeline.stages
-        if stages is None or stage.name in stages
-    ]
-
-
-def _beginning(pipelines: Sequence[Pipeline], queues: Collection[str]) -> dict[str, int]:
-    """Return the versions of the pipelines whose first stage is claimed here."""
-    return {
-        each.name: each.version
-        for each in pipelines
-        if queue_name(each.name, each.version, each.stages[0].name) in queues
-    }

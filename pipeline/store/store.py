@@ -23,6 +23,7 @@ from pipeline.store.outputs import Outputs
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.repair import Repairs, Verification
 from pipeline.store.tasks import Tasks
+from pipeline.store.versions import Versions
 from pipeline.store.workers import Workers
 
 PING_SECONDS, CLOSE_SECONDS = 2.0, 2.0
@@ -45,6 +46,7 @@ class Store:
         self.listeners = Listeners(self.db)
         self.workers = Workers(self.db)
         self.pipelines = Pipelines(self.db)
+        self.versions = Versions(self.db)
         self.keys = Keys(self.db)
         self.memory = Memory(self.db)
 

@@ -30,6 +30,7 @@ VERBS = [
     "retry",
     "discard",
     "failures",
+    "versions",
     "attempts",
     "demo",
 ]
@@ -127,8 +128,8 @@ def test_a_job_that_fails_is_exit_code_1_and_can_be_tried_again(up: Up, tmp_path
 def test_failures_are_counted_tried_again_and_discarded(up: Up, tmp_path: Path) -> None:
     broken = tmp_path / "broken.txt"
     broken.write_bytes(b"\xff\xfe")
-    submitted = run("submit", str(broken), "--pipeline", "counting", "--watch", "--json", "--url", up.url)
-    [job] = json.loads(submitted.stdout)
+    assert run("submit", str(broken), "--pipeline", "counting", "--watch", "--url", up.url).returncode == 1
+    [job, *_] = json.loads(run("jobs", "--url", up.url, "--json", "--state", "failed").stdout)
     which = ("--reason", "UnicodeDecodeError", "--url", up.url)
     page = json.loads(run("failures", *which, "--json").stdout)
     assert page["counts"][0]["stage"] == "read"

@@ -131,7 +131,7 @@ async def test_the_backlog_of_jobs_with_a_priority_and_without_one(crowded: Stor
     for job in waiting:
         del job["priority"]
     await crowded.db["jobs"].insert_many([{**job, **fields} for job in waiting])
-    backlog = Backlog(crowded.db, {"counting": 1, "elsewhere": 1})
+    backlog = Backlog(crowded.db, {"counting": [1], "elsewhere": [1]})
     answers = await profiled(crowded, lambda: backlog.best(8, None, whole=True))
     assert_by_index(answers, slack=12)  # a key of each index range that is merged
 
@@ -185,7 +185,7 @@ async def test_submitted_jobs(crowded: Store) -> None:
     jobs = [job_document("counting", name="a", content=b"") for _ in range(5)]
     await crowded.db["jobs"].insert_many(jobs)
     now = await crowded.changes.now()
-    backlog = Backlog(crowded.db, {"counting": 1, "nothing": 1})
+    backlog = Backlog(crowded.db, {"counting": [1], "nothing": [1]})
     answers = await profiled(crowded, lambda: backlog.best(9, now, whole=True))
     assert [each["nreturned"] for each in answers] == [5]
     assert_by_index(answers)
