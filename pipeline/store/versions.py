@@ -53,7 +53,7 @@ class Versions:
         return found
 
 
-_RUNNING: Doc = {"state": "running", "lease.until": {"$ne": None}}
+_RUNNING: Doc = {"state": "running", "lease.until": {"$type": "date"}}
 
 
 def _queues(key: Key) -> Doc:
