@@ -8,7 +8,7 @@ import anyio
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from api import batches, health, operations, rest, schedules, streams, submissions
+from api import batches, failures, health, operations, rest, schedules, streams, submissions
 from api.page import page_routes
 from api.problems import install_handlers
 from api.seals import KEY_BYTES, KEY_NAME, Seals
@@ -45,7 +45,7 @@ def create_app(
             await store.install()
             feed = Feed(store.changes)
             seals = Seals(await store.keys.get(KEY_NAME, KEY_BYTES))
-            known = {pipeline.name: pipeline for pipeline in pipelines}
+            known = {each.name: each for each in sorted(pipelines, key=lambda each: each.version)}
             app.state.services = Services(store, feed, seals, Teller(seals), settings, known)
             async with anyio.create_task_group() as group:
                 if worker is None:
@@ -68,7 +68,7 @@ def create_app(
     app.openapi_version = "3.2.0"
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False)
     install_handlers(app)
-    for routes in (submissions, rest, batches, schedules, operations, streams, health):
+    for routes in (submissions, rest, failures, batches, schedules, operations, streams, health):
         app.include_router(routes.router)
     app.router.routes.extend(page_routes())
     return app

@@ -15,6 +15,7 @@ from rich.table import Table
 from api.batch_commands import app as batch_commands
 from api.batch_commands import watch_batch
 from api.board import board, follow
+from api.failure_commands import attempts, discard, failures, retry
 from api.logs import configure_logging
 from api.operating import drain, limit, limits, pause, pauses, resume, unlimit, why
 from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
@@ -143,6 +144,7 @@ def submit(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Documents.")],
     pipeline: Annotated[str, typer.Option(help="Name of a pipeline.")] = "documents",
     params: Annotated[str | None, typer.Option(help='JSON, by stage: {"ocr": {"dpi": 300}}')] = None,
+    skip: Annotated[str | None, typer.Option(help="Comma-separated names of stages to leave out.")] = None,
     priority: Annotated[int, typer.Option(min=-10, max=10)] = 0,
     run_at: Annotated[str | None, typer.Option(help="Not before: 2030-01-31T08:00:00Z.")] = None,
     deadline: Annotated[str | None, typer.Option(help="Fail what has not ended by then.")] = None,
@@ -164,7 +166,7 @@ def submit(
     client = RestClient(url)
     given = {"params": params, "run_at": run_at, "deadline": deadline, "metadata": metadata, "batch": into}
     fields = {"pipeline": pipeline, "priority": str(priority)}
-    fields |= {name: value for name, value in given.items() if value}
+    fields |= {name: value for name, value in {**given, "skip": skip}.items() if value}
     if batch:
         _submit_batch(client, files, fields, watch=watch, as_json=as_json)
         return
@@ -230,22 +232,32 @@ def show(
 
 
 @app.command()
+def versions(
+    limit: Annotated[int, typer.Option("--jobs", min=0, max=1000, help="Jobs to name of each.")] = 0,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """List the versions of pipelines, what still runs on each, and who can run it."""
+    found = RestClient(url).get("/v1/versions", jobs=limit)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("pipeline", "submitted", "ready", "running", "workers", "jobs")
+    for each in found:
+        counts = (str(each[name]) for name in ("submitted", "ready", "running"))
+        told = (", ".join(each["workers"]) or "none", "\n".join(each["jobs"]))
+        table.add_row(f"{each['pipeline']}@{each['version']}", *counts, *map(escape, told))
+    out.print(table)
+
+
+@app.command()
 def cancel(job: JobId, url: Url = DEFAULT_URL) -> None:
     """Cancel a job that has not ended."""
     out.print(RestClient(url).post(f"/v1/jobs/{job}/cancel")["state"])
 
 
-@app.command()
-def retry(
-    job: JobId,
-    stage: Annotated[
-        str | None, typer.Option("--from", help="Run an ended job again from this stage on.")
-    ] = None,
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Try a failed job's failed stage again, its finished parts kept; or run an ended job from a stage on."""
-    fields = {"stage": stage} if stage else {}
-    out.print(RestClient(url).post(f"/v1/jobs/{job}/retry", **fields)["state"])
+for command in (retry, discard, failures, attempts):
+    app.command()(command)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import logging
 import os
 
-_EXTRA = ("task", "attempt")
+_EXTRA = ("job", "task", "attempt")
 
 
 class _Formatter(logging.Formatter):

@@ -11,6 +11,7 @@ from anyio.abc import TaskStatus
 
 from pipeline import telemetry
 from pipeline.cycles import search_seldom
+from pipeline.errors import PreparationFailed
 from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.stage import Pipeline
 from pipeline.store import Store
@@ -50,10 +51,17 @@ async def _work(
     telemetry.configure("millrace-worker")
     async with Store(StoreSettings()) as store:
         worker = Worker(store, pipelines, settings, stages=stages, name=name)
+        failure: PreparationFailed | None = None
         async with anyio.create_task_group() as group:
             await group.start(_stop_on_signal, worker)
-            await worker.run()
+            try:
+                await worker.run()
+            except PreparationFailed as error:
+                _log.exception("the worker does not start")
+                failure = error  # raised below: from here it would come in a group
             group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
 
 async def _stop_on_signal(worker: Worker, *, task_status: TaskStatus[None]) -> None:

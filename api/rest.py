@@ -9,6 +9,8 @@ from api.health import ListenerView, WorkerView, listener_views, worker_views
 from api.problems import answers
 from api.services import AClient, AJobId, AService
 from pipeline.model import JobState
+from pipeline.versions import VersionView
+from pipeline.versions import versions as versions_of
 from pipeline.views import JobView
 
 router = APIRouter(prefix="/v1", responses=answers(422, 503))
@@ -71,3 +73,9 @@ async def listeners(service: AService) -> list[ListenerView]:
 async def workers(service: AService) -> list[WorkerView]:
     """Return every worker that is alive."""
     return await worker_views(service.store)
+
+
+@router.get("/versions")
+async def versions(service: AService, jobs: Annotated[int, Query(ge=0, le=1000)] = 0) -> list[VersionView]:
+    """Return every version of every pipeline, what still runs on it, and at most `jobs` of each."""
+    return await versions_of(service.store, jobs=jobs)

@@ -14,9 +14,10 @@ from api.services import Services, services
 from api.services import client as client_of
 from api.uploads import Upload
 from pipeline.client import Client
-from pipeline.errors import SubmissionError
+from pipeline.errors import DefinitionError, SubmissionError
 from pipeline.model import PRIORITY_RANGE
 from pipeline.params import check_params, explain
+from pipeline.stage import Pipeline
 from pipeline.store.documents import InlineFile, StoredFile
 from pipeline.views import JobView
 
@@ -43,12 +44,19 @@ class Submission(JsonFields):
     pipeline: str = Field(default="documents", max_length=40)
     params: dict[str, dict[str, Any]] = {}
     """By stage, as JSON."""
+    skip: list[str] = []
+    """Comma-separated."""
     priority: int = Field(default=0, ge=PRIORITY_RANGE[0], le=PRIORITY_RANGE[1])
     run_at: datetime | None = None
     deadline: datetime | None = None
     metadata: dict[str, Any] = {}
     """As JSON."""
     batch: str | None = Field(default=None, max_length=128)
+
+    @field_validator("skip", mode="before")
+    @classmethod
+    def _from_names(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
     @field_validator("run_at", "deadline")
     @classmethod
@@ -74,6 +82,10 @@ _FORM = {
                         "file": {"type": "string", "format": "binary", "description": "The document."},
                         "pipeline": {"type": "string", "default": "documents"},
                         "params": {"type": "string", "description": 'JSON, by stage: {"ocr": {"dpi": 300}}'},
+                        "skip": {
+                            "type": "string",
+                            "description": "Stages to leave out, comma-separated; the others must chain.",
+                        },
                         "priority": {"type": "integer", "minimum": -10, "maximum": 10, "default": 0},
                         "run_at": {"type": "string", "format": "date-time"},
                         "deadline": {
@@ -172,7 +184,16 @@ async def _checked(fields: dict[str, str], service: Services, client: Client) ->
     except ValidationError as error:
         raise SubmissionError(f"the form is not valid: {explain(error.errors())}") from error
     await check_pipeline(submission.pipeline, submission.params, service, client)
+    if submission.skip and submission.pipeline in service.pipelines:
+        _check_skip(service.pipelines[submission.pipeline], submission.skip)
     return dict(submission)
+
+
+def _check_skip(pipeline: Pipeline, skip: list[str]) -> None:
+    try:
+        pipeline.without(skip)
+    except DefinitionError as error:
+        raise SubmissionError(str(error)) from error
 
 
 async def check_pipeline(

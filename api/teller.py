@@ -61,5 +61,6 @@ class Teller:
         stage = stage_of(event.id)
         names = list(self.stage_names.get(pipeline_of(event.fields["queue"]), [stage]))
         views = [StageView(name=stage, **stage_fields(event.fields))]
-        views += [StageView(name=name) for name in names[names.index(stage) + 1 :]]
+        skip = event.fields.get("skip", ())
+        views += [StageView(name=name) for name in names[names.index(stage) + 1 :] if name not in skip]
         return [{"job": job_of(event.id), **view.model_dump(mode="json")} for view in views]

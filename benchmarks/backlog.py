@@ -94,7 +94,7 @@ class _Waiting:
     """Submitted jobs, which are looked at."""
 
     def __init__(self, store: Store) -> None:
-        self._backlog = Backlog(store.db, {NOOP.name: NOOP.version})
+        self._backlog = Backlog(store.db, {NOOP.name: [NOOP.version]})
 
     async def look(self) -> float:
         """Return the seconds that it took to read the next ones."""

@@ -22,6 +22,7 @@ Words
     rescue       give back a task whose lease ran out
     outcome      what an attempt produced, in memory; a transition is the write that it causes
     output       what a stage wrote; a checkpoint is a part of it, saved inside an attempt
+    effect       what a stage does outside of MongoDB, and must not do twice
     progress     how far a stage is, as people see it
     wakeup       "look, there may be work"
     stray        a submitted job of which no live worker knows the pipeline
@@ -38,12 +39,13 @@ Words
 """
 
 from pipeline.context import Document, Progress, StageContext
-from pipeline.errors import PermanentError, Snooze, TemporaryError
+from pipeline.errors import InDoubt, PermanentError, Snooze, TemporaryError
 from pipeline.stage import Pipeline, RetryPolicy, Stage, stage
 from pipeline.trial import run_stage
 
 __all__ = [
     "Document",
+    "InDoubt",
     "PermanentError",
     "Pipeline",
     "Progress",

@@ -11,11 +11,18 @@ from typing import Any
 from pipeline import telemetry, transitions
 from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
-from pipeline.errors import LeaseLost, MillraceError, StateConflict, StoreUnavailable, SubmissionError
+from pipeline.errors import (
+    DefinitionError,
+    LeaseLost,
+    MillraceError,
+    StateConflict,
+    StoreUnavailable,
+    SubmissionError,
+)
 from pipeline.handoff import Begin
-from pipeline.model import Change, Failure, Hold, Submitted, Task
+from pipeline.hosted import Hosted
+from pipeline.model import Change, Failure, Hold, Submitted, Task, queue_name
 from pipeline.params import check_params
-from pipeline.stage import Pipeline
 from pipeline.store.backlog import priority_of
 from pipeline.store.tasks import task_of
 
@@ -25,9 +32,10 @@ _log = logging.getLogger("millrace.admitter")
 class Admitter:
     """Admits the jobs of the pipelines that this worker hosts."""
 
-    def __init__(self, committer: Committer, pipelines: Mapping[str, Pipeline]) -> None:
+    def __init__(self, committer: Committer, hosted: Hosted) -> None:
         self._committer = committer
-        self._pipelines = pipelines
+        self._hosted = hosted
+        self._queues = frozenset(hosted.queues)
         self.refused: set[str] = set()
         """Jobs that can't be admitted, and would be met again and again."""
 
@@ -37,8 +45,8 @@ class Admitter:
         """Admit jobs, as the backlog gives them; returns the first tasks of those that `hold` begins.
 
         Those that are not due, and all without `hold`, get a task that waits to be claimed, in the pond of
-        `blocker` when that is given. Those whose params no stage takes fail. Jobs that others admitted, or
-        that were cancelled, are left out.
+        `blocker` when that is given. Those whose params no stage takes, or that skip stages which can't be
+        skipped, fail. Jobs that others admitted, or that were cancelled, are left out.
         """
         crash_point("admit.seen")
         traced = telemetry.traced()
@@ -65,12 +73,18 @@ class Admitter:
         self, job: Mapping[str, Any], hold: Hold | None, blocker: str | None, *, traced: bool
     ) -> tuple[Change, Begin | None]:
         submitted = _submitted(job)
-        pipeline = self._pipelines[submitted.pipeline]
+        whole = self._hosted.beginner(submitted.pipeline, job.get("pipeline_version"))
+        if whole is None:
+            raise ValueError(f"{submitted.pipeline!r} does not begin here")
         try:
-            check_params(pipeline, job.get("params", {}))
-        except SubmissionError as error:
+            check_params(whole, job.get("params", {}))
+            pipeline = whole.without(submitted.skip)
+        except (SubmissionError, DefinitionError) as error:
             _log.warning("job %s fails: %s", submitted.id, error)
-            return transitions.reject(submitted.id, Failure("InvalidParams", str(error))), None
+            kind = "InvalidParams" if isinstance(error, SubmissionError) else "InvalidSkip"
+            return transitions.reject(submitted.id, Failure(kind, str(error))), None
+        if queue_name(pipeline.name, pipeline.version, pipeline.stages[0].name) not in self._queues:
+            hold = None
         traceparent = submitted.traceparent
         if traced:
             with telemetry.span(telemetry.ADMIT, {telemetry.JOB: submitted.id}, traceparent):
@@ -107,4 +121,5 @@ def _submitted(job: Mapping[str, Any]) -> Submitted:
         traceparent=job.get("traceparent"),
         document_sha256=job["document"]["sha256"],
         params=job.get("params") or {},
+        skip=tuple(job.get("skip", ())),
     )

@@ -21,6 +21,9 @@ from pipeline.patience import until_available
 from pipeline.stage import Stage
 from pipeline.store import Store
 
+_EFFECT = "once."
+"""Before the keys of effects: unlike checkpoints they are good for every version of the stage."""
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -65,6 +68,13 @@ class Attempt:
 
     async def checkpoints(self) -> Mapping[str, Any]:
         """Return the parts that earlier attempts saved."""
+        return await self._kept(self._prefix)
+
+    async def effects(self) -> Mapping[str, Any]:
+        """Return what earlier attempts noted of their effects."""
+        return await self._kept(_EFFECT)
+
+    async def _kept(self, prefix: str) -> Mapping[str, Any]:
         if self._holding.task.fresh:
             return {}
         outputs = self._desk.store.outputs
@@ -72,11 +82,7 @@ class Attempt:
         saved = await until_available(
             lambda: outputs.checkpoints(task.id, as_of=task.as_of), "reading checkpoints"
         )
-        return {
-            key.removeprefix(self._prefix): value
-            for key, value in saved.items()
-            if key.startswith(self._prefix)
-        }
+        return {key.removeprefix(prefix): value for key, value in saved.items() if key.startswith(prefix)}
 
     async def save(self, key: str, value: Any, progress: Progress | None) -> None:
         """Save a part; durable when it returns.
@@ -85,8 +91,15 @@ class Attempt:
             LeaseLost: another worker may hold the task.
             PermanentError: the value can't be stored.
         """
-        change = transitions.checkpoint(self._task, self._prefix + key, value, progress, self._desk.lease_for)
         self.told = progress or self.told
+        await self._keep(self._prefix + key, value, progress)
+
+    async def note(self, key: str, value: Any) -> None:
+        """Note something of an effect; as `save`."""
+        await self._keep(_EFFECT + key, value, None)
+
+    async def _keep(self, key: str, value: Any, progress: Progress | None) -> None:
+        change = transitions.checkpoint(self._task, key, value, progress, self._desk.lease_for)
         crash_point("checkpoint.made", lambda: [self._task.id])
         asked_at = time.monotonic()
         with self._holding.commits():

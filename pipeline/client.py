@@ -9,13 +9,13 @@ import anyio
 from pipeline import telemetry
 from pipeline.batches import cancel_jobs, conclude
 from pipeline.crashpoints import crash_point
-from pipeline.errors import NotFound, SubmissionError
+from pipeline.errors import NotFound, StateConflict, SubmissionError
 from pipeline.model import DEFAULT_TENANT
 from pipeline.reasons import WhyView, why
 from pipeline.store import Store
 from pipeline.store.documents import CHUNK_BYTES, InlineFile, StoredFile
 from pipeline.submission import batch_document, clean_name, job_document
-from pipeline.views import BatchView, JobView, batch_view, job_view
+from pipeline.views import AttemptView, BatchView, JobView, attempt_views, batch_view, job_view
 
 
 class Client:
@@ -122,6 +122,29 @@ class Client:
         """
         await self._store.jobs.cancel(job, self.tenant)
         return await self.get(job)
+
+    async def attempts(self, job: str) -> list[AttemptView]:
+        """Return the failed attempts of a job's stages, the newest 20 of each, oldest first.
+
+        Raises:
+            NotFound: this tenant has no such job.
+        """
+        await self._store.jobs.get(job, self.tenant)
+        return attempt_views(await self._store.jobs.tasks([job]))
+
+    async def give_up(self, job: str) -> JobView:
+        """Give a failed job up: it stays failed, and is none of the failures any more. Twice is as once.
+
+        Raises:
+            NotFound: this tenant has no such job.
+            StateConflict: it has not failed.
+        """
+        before = await self._store.jobs.get(job, self.tenant)
+        await self._store.failures.discard([job])
+        view = await self.get(job)
+        if view.discarded_at is None:
+            raise StateConflict(f"job {job} is {before['state']}: it cannot be discarded")
+        return view
 
     async def retry(self, job: str, stage: str | None = None) -> JobView:
         """Try a failed job's failed stage again, finished parts kept; or run an ended job from `stage` on.

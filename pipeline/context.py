@@ -5,6 +5,8 @@ provides from MongoDB and `pipeline.trial` from memory.
 """
 
 import logging
+import uuid
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,10 +15,12 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 import anyio
-from anyio import CapacityLimiter
+from anyio import AsyncFile, CapacityLimiter
 from pydantic import BaseModel, TypeAdapter
 
-from pipeline.errors import PartError
+from pipeline.bridge import Bridge
+from pipeline.effects import Effects, Notes
+from pipeline.errors import NoOutput, PartError
 from pipeline.processes import Processes
 
 T = TypeVar("T")
@@ -39,7 +43,7 @@ _MOST = 2**63
 _LONGEST_UNIT = 40
 
 
-class AttemptServices(Protocol):
+class AttemptServices(Notes, Protocol):
     """What an attempt needs from outside; every call may raise `LeaseLost`."""
 
     async def document_path(self) -> Path:
@@ -52,10 +56,6 @@ class AttemptServices(Protocol):
 
     async def save(self, key: str, value: Any, progress: Progress | None) -> None:
         """Save a part and the progress with it, durably, in one transaction."""
-        ...
-
-    async def trusted(self) -> None:
-        """Return while this attempt surely holds its task; while that isn't known, wait."""
         ...
 
     async def recall(self, key: Mapping[str, Any]) -> tuple[Any] | None:
@@ -93,9 +93,17 @@ class Document:
         """Return a local copy, valid until the attempt ends. Read it, don't change it."""
         return await self.services.document_path()
 
+    async def open(self) -> AsyncFile[bytes]:
+        """Open it for reading: `async with await document.open() as file`."""
+        return await anyio.open_file(await self.path(), "rb")
+
     async def read(self) -> bytes:
         """Return the whole content."""
         return await anyio.Path(await self.path()).read_bytes()
+
+
+_OURS = uuid.UUID("6f1d2a0e-7b57-4c58-9d0b-3c7a5a1f9e42")
+"""The namespace of idempotency keys."""
 
 
 class StageContext:
@@ -124,12 +132,34 @@ class StageContext:
         self._processes = processes
         self._served = 0
         self._saved: dict[str, Any] | None = None
+        self._effects = Effects(services)
+        self._effecting: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
+        self._bridge = Bridge()
 
     @cached_property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that tells task and attempt with everything."""
+        """A logger that tells job, task and attempt with everything."""
         logger = logging.getLogger(f"millrace.stage.{self.stage}")
-        return logging.LoggerAdapter(logger, {"task": self.task, "attempt": self.attempt})
+        extra = {"job": self.job, "task": self.task, "attempt": self.attempt}
+        return logging.LoggerAdapter(logger, extra)
+
+    @cached_property
+    def idempotency_key(self) -> str:
+        """A UUID for services outside that recognise what they did before: every attempt has the same.
+
+        When the stage is run again, under a new revision, it is another. For several requests of one
+        attempt append what tells them apart.
+        """
+        return str(uuid.uuid5(_OURS, self.task))
+
+    @property
+    def cancelled(self) -> bool:
+        """True once this attempt is over: timed out, its job cancelled, its lease lost, the worker stopped.
+
+        For plain functions, which nobody can stop: one that goes on for long looks here, and returns.
+        Coroutines are cancelled, as anyio does.
+        """
+        return self._bridge.closed
 
     @property
     def processes(self) -> int:
@@ -139,21 +169,35 @@ class StageContext:
     def progress(self, done: int, total: int | None = None, unit: str = "part") -> None:
         """Tell how far the stage is. Cheap: calls are coalesced into a few writes a second.
 
+        Also from the thread of a plain stage function.
+
         Raises:
             ValueError: `done` or `total` is negative or beyond 64 bits, or the unit is long or no text.
         """
-        self._services.report(_progress(done, total, unit))
+        self._bridge.tell(self._services.report, _progress(done, total, unit))
+
+    def wait(self, function: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) -> T:
+        """Call a coroutine function from a plain stage function: `context.wait(document.read)`.
+
+        Raises:
+            LeaseLost: this attempt is over, see `cancelled`; it should return.
+        """
+        return self._bridge.wait(function, *arguments)
+
+    def end(self) -> None:
+        """The attempt is over: what still runs of it stops waiting. The engine calls this."""
+        self._bridge.close()
 
     async def output(self, model: type[Model]) -> Model:
         """Return an earlier stage's output by its type.
 
         Raises:
-            LookupError: no stage before this one gives that type.
+            NoOutput: no stage before this one gives that type, or it is skipped for this job. A LookupError.
         """
         for given, stage in self._earlier.items():
             if issubclass(given, model):
                 return model.model_validate(await self._services.output(stage))
-        raise LookupError(f"no stage before {self.stage!r} gives {model.__name__}")
+        raise NoOutput(f"no stage before {self.stage!r} gives {model.__name__}, or this job skips it")
 
     async def run_process(
         self,
@@ -232,6 +276,24 @@ class StageContext:
         value = await function()
         await self._services.keep(key, adapter.dump_python(value, mode="json"), lifetime)
         return value
+
+    async def once(self, key: str, effect: Callable[[], Awaitable[T]], type_: type[T]) -> T:
+        """Do something outside of MongoDB at most once over all attempts of this task, such as a mail.
+
+        That it begins is saved before `effect` is called, and what it returned after it; a later attempt
+        returns that. One that can't know whether an earlier one did it does not do it again, it fails:
+        the other's process may have died in between. An effect that raises `TemporaryError` or `Snooze`
+        says that it has not been done, and that a later attempt may do it.
+
+        A service that takes an idempotency key needs none of this: use `checkpoint`, and give it
+        `idempotency_key`.
+
+        Raises:
+            InDoubt: an earlier attempt began it and ended without saying whether it was done. Trying again
+                keeps the doubt; running the job again from this stage does the effect afresh.
+        """
+        async with self._effecting[key]:
+            return await self._effects.once(key, effect, TypeAdapter(type_))
 
     async def each(
         self,

@@ -7,11 +7,14 @@
     │   ├── TemporaryError         try again, after `retry_after` when it is given
     │   ├── Snooze                 not now: later, and no attempt is charged
     │   └── PermanentError         trying again cannot help
+    │       ├── NoOutput           no earlier stage of this job gives what the stage asked for
+    │       └── InDoubt            an earlier attempt may have done what must not be done twice
     ├── PartError                  one part of a stage's work failed; `__cause__` says why
     ├── ChildError                 a function raised this in a child process; `type` names it
     ├── ChildProcessDied           a child process crashed, was killed, ran out of memory or took too long
     ├── InvalidAnswer              a child process answered with something that was not promised
     ├── DefinitionError            a stage or a pipeline that cannot work, found where it is defined
+    ├── PreparationFailed          a stage's `prepare` raised: this worker can't run it
     ├── LeaseLost                  this attempt no longer holds its task
     ├── SubmissionError            a job that cannot be accepted
     │   └── IdempotencyConflict    the key was used before with other content
@@ -65,6 +68,14 @@ class PermanentError(StageError):
     """The stage failed for a reason that trying again cannot change."""
 
 
+class NoOutput(PermanentError, LookupError):
+    """No earlier stage of this job gives an output of that type."""
+
+
+class InDoubt(PermanentError):
+    """An earlier attempt may have done an effect that must not be done twice."""
+
+
 class PartError(MillraceError):
     """A part of the stage's work failed; the error that it met is `__cause__`."""
 
@@ -94,6 +105,10 @@ class InvalidAnswer(MillraceError):
 
 class DefinitionError(MillraceError):
     """A stage or a pipeline is defined in a way that cannot work."""
+
+
+class PreparationFailed(MillraceError):
+    """A stage could not be prepared; its `prepare` raised what is the cause."""
 
 
 class LeaseLost(MillraceError):

@@ -23,6 +23,7 @@ from pipeline.errors import (
     Snooze,
     TemporaryError,
 )
+from pipeline.instances import Instances
 from pipeline.leases import Holding
 from pipeline.model import Failed, Failure, Lost, Outcome, Snoozed, Succeeded, Task
 from pipeline.patience import until_available
@@ -44,6 +45,7 @@ class Executor:
     pipeline: Pipeline
     processes: Processes
     threads: Threads
+    instances: Instances
 
     async def execute(self, holding: Holding) -> Outcome:
         """Run the stage's function; every failure of it is an outcome, never an exception."""
@@ -67,7 +69,7 @@ class Executor:
 
     async def _call(self, stage: Stage, holding: Holding, services: Attempt) -> Outcome:
         task, outputs = holding.task, self.desk.store.outputs
-        before = self.pipeline.before(stage.name)
+        before = self.pipeline.without(task.skip).before(stage.name)
         document = Document(
             name=task.document.name,
             media_type=task.document.media_type,
@@ -92,7 +94,9 @@ class Executor:
         params = _params(stage, task.params)
         await services.trusted()
         crash_point("attempt.begun", lambda: [task.id])
-        output = await stage.call(value, context, params, threads=self.threads)
+        output = await stage.call(
+            value, context, params, threads=self.threads, before=self.instances.of(stage)
+        )
         crash_point("attempt.returned", lambda: [task.id])
         stored = await until_available(
             lambda: outputs.prepare(task, output.model_dump(mode="json"), stage_version=stage.version),

@@ -113,11 +113,11 @@ class Gates:
             ponds = random.sample(ponds, MOST_PONDS)
         return [each for each in self._queues if self._passes(each)] + ponds
 
-    def closed(self, first_queues: Mapping[str, str]) -> Sequence[str]:
-        """Return the pipelines that can't begin, of these with their first stage's queue."""
+    def closed(self, first_queues: Mapping[str, Sequence[str]]) -> Sequence[str]:
+        """Return the pipelines that can't begin, of these with their first stages' queues, one a version."""
         if self._free:
             return ()
-        return [name for name, queue in first_queues.items() if not self._passes(queue)]
+        return [name for name, queues in first_queues.items() if not any(map(self._passes, queues))]
 
     def blocker(self, tenant: str, key: str | None = None) -> str | None:
         """Return what holds back the tasks of this tenant with this key; None when nothing does."""

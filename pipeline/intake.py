@@ -75,11 +75,12 @@ class Intake:
         turns: Turns,
         gates: Gates,
         hold: Callable[[OperationTime | None], Hold | None],
-        first_queues: Mapping[str, str],
+        first_queue: Callable[[str, float | None], str | None],
+        first_queues: Mapping[str, Sequence[str]],
         worker: str,
         lease_for: timedelta,
     ) -> None:
-        """Make one; `first_queues` are the queues of pipelines' first stages, by pipeline."""
+        """Make one; `first_queue` tells where a job of a pipeline, and version, would begin."""
         self._tasks = tasks
         self._backlog = backlog
         self._ponds = ponds
@@ -89,6 +90,7 @@ class Intake:
         self._turns = turns
         self._gates = gates
         self._hold = hold
+        self._first_queue = first_queue
         self._first_queues = first_queues
         self._worker = worker
         self._lease_for = lease_for
@@ -237,19 +239,15 @@ class Intake:
                 jobs += [each for each in others if self._begins_here(each)]
         return (
             [_Candidate(each, each["job"], each["queue"], int(each["priority"]), True) for each in ready],
-            [
-                _Candidate(each, each["_id"], self._first_queues[each["pipeline"]], priority_of(each), False)
-                for each in jobs
-            ],
+            [_Candidate(each, each["_id"], self._first_of(each), priority_of(each), False) for each in jobs],
         )
+
+    def _first_of(self, job: Mapping[str, Any]) -> str:
+        return self._first_queue(job["pipeline"], job.get("pipeline_version")) or ""
 
     def _begins_here(self, job: Mapping[str, Any]) -> bool:
         """Tell whether a job's first stage is claimed by this worker, and open."""
-        queue = self._first_queues.get(job["pipeline"])
-        version = job.get("pipeline_version")
-        if queue is None or job["_id"] in self._admitter.refused or queue not in self._gates.queues():
-            return False
-        return version is None or queue.startswith(f"{job['pipeline']}@{int(version)}/")
+        return job["_id"] not in self._admitter.refused and self._first_of(job) in self._gates.queues()
 
     async def _without_blocked(
         self, ready: list[_Candidate], jobs: list[_Candidate]

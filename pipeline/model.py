@@ -83,6 +83,12 @@ def queue_name(pipeline: str, version: int, stage: str) -> str:
     return f"{pipeline}@{version}/{stage}"
 
 
+def stages_at_work(job: Mapping[str, Any]) -> list[str]:
+    """Return the stages of an admitted job that it doesn't skip, in order; none before its admission."""
+    skip = job.get("skip") or ()
+    return [name for name in job.get("stages") or () if name not in skip]
+
+
 def pipeline_of(queue: str) -> str:
     """Return the pipeline's name in the key by which workers claim."""
     return queue.split("@", 1)[0]
@@ -155,6 +161,8 @@ class Submitted:
     traceparent: str | None
     document_sha256: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    skip: tuple[str, ...] = ()
+    """Stages that this job leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +203,8 @@ class Task:
     """Nobody has run it before: it has no checkpoints."""
     batch: str | None = None
     """Of the job."""
+    skip: frozenset[str] = frozenset()
+    """Stages that its job leaves out."""
     alone: bool = False
     """This is its last attempt, and an earlier one died with its worker: nothing else may run beside it."""
 

@@ -26,7 +26,7 @@ class Runner:
     def __init__(
         self,
         worker: str,
-        executors: Mapping[str, Executor],
+        executors: Mapping[tuple[str, int], Executor],
         *,
         committer: Committer,
         leases: Leases,
@@ -36,7 +36,7 @@ class Runner:
         freed: Callable[[Task], None],
         touch: Callable[[str], None],
     ) -> None:
-        """Make one; `executors` by pipeline; `alone` waits until nothing else runs, or returns False.
+        """Make one; `executors` by pipeline, version; `alone` waits until nothing else runs, or is False.
 
         `freed` is told of each attempt that has ended, `touch` of a batch of which a job has.
         """
@@ -74,7 +74,7 @@ class Runner:
         return outcome, following
 
     async def _attempt(self, task: Task) -> tuple[Outcome, Task | None]:
-        executor = self._executors[task.pipeline]
+        executor = self._executors[task.pipeline, task.pipeline_version]
         started = time.monotonic()
         try:
             outcome = await self._outcome(executor, task)
@@ -127,7 +127,7 @@ class Runner:
         """Return the change that an outcome asks for; none for a lost lease, which may write nothing."""
         match outcome:
             case Succeeded():
-                return self._hand_off.complete(task, outcome, executor.pipeline)
+                return self._hand_off.complete(task, outcome, executor.pipeline.without(task.skip))
             case Failed(failure, timedelta() as delay):
                 return transitions.retry(task, failure, delay), None
             case Failed(failure, _):

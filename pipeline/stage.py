@@ -1,9 +1,20 @@
-"""What a stage's author writes: `@stage` on a function, and a `Pipeline` of stages.
+"""What a stage's author writes: `@stage` on a function or a class, and a `Pipeline` of stages.
 
 A stage is a function of its input and a `StageContext`, optionally of its params::
 
     @stage(name="count", version=1)
     async def count(document: Document, context: StageContext) -> WordCount: ...
+
+One that needs something for as long as the process lives, such as a model, is a class::
+
+    @stage(name="embed", version=1)
+    class Embed:
+        def prepare(self) -> None:
+            self.model = load()
+
+        def run(self, text: Text, context: StageContext) -> Vectors: ...
+
+        def close(self) -> None: ...
 
 The first stage of a pipeline takes the `Document`; every later one takes the output of the stage
 before it. Outputs and params are pydantic models. A pipeline whose types don't chain is refused
@@ -12,7 +23,7 @@ where it is defined.
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast, get_type_hints
@@ -66,6 +77,9 @@ class Stage:
     key: str | None = None
     """What its tasks are limited by beside stage and tenant, such as ``openai/{tenant}``."""
 
+    made_by: type[Any] | None = None
+    """The class of which `function` is the method `run`; None for a function."""
+
     def key_of(self, tenant: str, params: Mapping[str, Any]) -> str | None:
         """Return the key of a task of this tenant with these params of the stage, cut at 100 characters."""
         if self.key is None:
@@ -85,20 +99,26 @@ class Stage:
         params: BaseModel | None = None,
         *,
         threads: Threads,
+        before: Sequence[Any] = (),
     ) -> BaseModel:
         """Call the function, a plain one in a thread; whatever it raises is raised.
+
+        `before` goes before its other arguments: the object of a stage that is a class.
 
         Raises:
             TypeError: it returned something else than it promises.
         """
-        arguments: list[Any] = [value, context]
+        arguments: list[Any] = [*before, value, context]
         if self.takes_params:
             arguments.append(params or self.params())
         function: Any = self.function
-        if self.is_async:
-            output = await function(*arguments)
-        else:
-            output = await threads.run(context.task, lambda: function(*arguments))
+        try:
+            if self.is_async:
+                output = await function(*arguments)
+            else:
+                output = await threads.run(context.task, lambda: function(*arguments))
+        finally:
+            context.end()
         if not isinstance(output, self.output):
             raise TypeError(
                 f"stage {self.name!r} returned {type(output).__name__}, not {self.output.__name__}"
@@ -113,8 +133,13 @@ def stage(
     timeout: timedelta = timedelta(hours=1),
     retry: RetryPolicy | None = None,
     key: str | None = None,
-) -> Callable[[StageFunction], Stage]:
-    """Make a `Stage` of a function `(input, context)` or `(input, context, params)`.
+) -> Callable[[StageFunction | type[Any]], Stage]:
+    """Make a `Stage` of a function `(input, context)` or `(input, context, params)`, or of a class.
+
+    A class has such a method `run`. A worker makes one object of it, which all of its attempts share, also
+    at the same time; it calls `prepare()` before it claims anything, if there is such a method, and
+    `close()` at its end. Both may be coroutine functions; plain ones run in a thread. When `prepare`
+    raises, the worker does not start: no document is charged for a model that can't be loaded.
 
     `key` is what operators can limit over all workers: a name such as ``openai``, with ``{tenant}`` or
     ``{field}`` of the stage's params in it if each of these is limited for itself.
@@ -123,13 +148,15 @@ def stage(
     reused.
 
     Raises:
-        DefinitionError: a name or a signature that cannot work; the message says which and why.
+        DefinitionError: a name, a signature or a class that cannot work; the message says which and why.
     """
     if not NAME.fullmatch(name):
         raise DefinitionError(f"stage name {name!r}: use lower-case letters, digits and dashes, at most 40")
 
-    def define(function: StageFunction) -> Stage:
-        taken, output, params = _signature(name, function)
+    def define(defined: StageFunction | type[Any]) -> Stage:
+        made_by = defined if isinstance(defined, type) else None
+        function = defined if made_by is None else _method(name, made_by)
+        taken, output, params = _signature(name, function, list(_parameters(function))[made_by is not None :])
         unknown = set(_PLACE.findall(key or "")) - {"tenant", *(params or NoParams).model_fields}
         if unknown:
             raise DefinitionError(
@@ -146,16 +173,38 @@ def stage(
             timeout=timeout,
             retry=retry or RetryPolicy(),
             key=key,
+            made_by=made_by,
         )
 
     return define
 
 
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
+
+
+def _method(name: str, made_by: type[Any]) -> StageFunction:
+    """Return the method that runs a stage which is a class."""
+    needed = [each.name for each in _parameters(made_by).values() if each.default is each.empty]
+    if needed and made_by.__init__ is not object.__init__:
+        raise DefinitionError(
+            f"stage {name!r}: workers make objects of {made_by.__name__} without arguments, "
+            f"and it wants {', '.join(needed)}: load what it needs in `prepare`"
+        )
+    function = getattr(made_by, "run", None)
+    if not inspect.isfunction(function):
+        raise DefinitionError(f"stage {name!r}: the class {made_by.__name__} needs a method `run`")
+    for step in ("prepare", "close"):
+        method = getattr(made_by, step, None)
+        if method is not None and not (inspect.isfunction(method) and len(_parameters(method)) == 1):
+            raise DefinitionError(f"stage {name!r}: `{step}` is a method that takes nothing")
+    return function
+
+
 def _signature(
-    name: str, function: StageFunction
+    name: str, function: StageFunction, parameters: Sequence[str]
 ) -> tuple[type[BaseModel] | type[Document], type[BaseModel], type[BaseModel] | None]:
     hints = get_type_hints(function)
-    parameters = list(inspect.signature(function).parameters)
     if len(parameters) not in (2, 3):
         raise DefinitionError(
             f"stage {name!r}: the function takes (input, context) or (input, context, params)"
@@ -207,11 +256,44 @@ class Pipeline:
         self.version = version
         self.timeout = timeout
         self.stages = tuple(stages)
+        self.names = tuple(each.name for each in self.stages)
+        """Of all stages, also of those that a job skips, see `without`."""
+        self.skipped: frozenset[str] = frozenset()
         self._by_name = {each.name: each for each in self.stages}
         self._position = {each.name: position for position, each in enumerate(self.stages)}
         if len(self._by_name) != len(self.stages):
             raise DefinitionError(f"pipeline {name!r} has two stages of one name")
+        self._narrowed: dict[frozenset[str], Pipeline] = {}
         self._check_chain()
+
+    def without(self, names: Iterable[str]) -> "Pipeline":
+        """Return this pipeline for a job that skips some of its stages: their neighbours must chain.
+
+        Raises:
+            DefinitionError: there is no such stage, none would be left, or types don't chain without them.
+        """
+        skipped = frozenset(names)
+        if not skipped:
+            return self
+        if skipped not in self._narrowed:
+            self._narrowed[skipped] = self._narrow(skipped)
+        return self._narrowed[skipped]
+
+    def _narrow(self, skipped: frozenset[str]) -> "Pipeline":
+        if unknown := skipped - set(self.names):
+            raise DefinitionError(
+                f"pipeline {self.name!r} has no stage {', '.join(sorted(unknown))} to skip; "
+                f"it has: {', '.join(self.names)}"
+            )
+        left = [each for each in self.stages if each.name not in skipped]
+        if not left:
+            raise DefinitionError(f"a job can't skip every stage of pipeline {self.name!r}")
+        try:
+            narrowed = Pipeline(self.name, left, version=self.version, timeout=self.timeout)
+        except DefinitionError as error:
+            raise DefinitionError(f"a job can't skip {', '.join(sorted(skipped))}: {error}") from error
+        narrowed.names, narrowed.skipped = self.names, skipped
+        return narrowed
 
     def _check_chain(self) -> None:
         first = self.stages[0]

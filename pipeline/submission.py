@@ -9,7 +9,7 @@ their own transaction beside their business data::
 
 import hashlib
 import mimetypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,6 +35,7 @@ def job_document(
     media_type: str | None = None,
     tenant: str = DEFAULT_TENANT,
     params: Mapping[str, Mapping[str, Any]] | None = None,
+    skip: Iterable[str] = (),
     metadata: Mapping[str, Any] | None = None,
     priority: int = 0,
     run_at: datetime | None = None,
@@ -58,6 +59,7 @@ def job_document(
         media_type: Guessed from the name when not given.
         tenant: Lower-case letters, digits and dashes.
         params: By stage: `{"ocr": {"dpi": 300}}`.
+        skip: Names of stages to leave out; the types of the others must chain, or the job fails.
         metadata: Anything of your own.
         priority: -10 to 10; higher ones first.
         run_at: Not before then. With a time zone.
@@ -92,6 +94,8 @@ def job_document(
         "created_at": datetime.now(UTC),
         "traceparent": telemetry.current_traceparent(),
     }
+    if skip := sorted(set(skip)):
+        job["skip"] = skip
     if deadline is not None:
         job["deadline"] = deadline
     if batch is not None:

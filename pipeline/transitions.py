@@ -67,12 +67,13 @@ def admit(
     """`submitted` → `running`, and the first stage's task; the trace goes with both.
 
     With `hold` the task is created as claimed, and begins at once; with `blocker` in that subject's pond.
+    `pipeline` is without what the job skips.
     """
     job = replace(job, traceparent=traceparent)
     started = {
         "state": "running",
         "pipeline_version": pipeline.version,
-        "stages": [stage.name for stage in pipeline.stages],
+        "stages": list(pipeline.names),
         "traceparent": traceparent,
     }
     first = _new_task(job, pipeline, pipeline.stages[0], 1, _Given(job.document_sha256), hold)
@@ -261,13 +262,28 @@ def reopen_job(revision: int | None = None) -> Json:
     A deadline that was given with the job is over; the pipeline's own time limit begins afresh.
     """
     limit = {"$cond": [{"$gt": ["$time_limit", 0]}, {"$add": ["$$NOW", "$time_limit"]}, None]}
-    update: dict[str, Any] = {"state": "running", "error": None, "finished_at": None, "deadline": limit}
+    update: dict[str, Any] = {"state": "running", **_AFRESH, "deadline": limit}
     return {"$set": update if revision is None else {**update, "revision": revision}}
 
 
 def resubmit_job() -> Json:
     """`failed` → `submitted`, for a job that was never admitted; a deadline that it came with is over."""
-    return {"$set": {"state": "submitted", "finished_at": None, "deadline": None, **_AFRESH}}
+    return {"$set": {"state": "submitted", **_AFRESH, "deadline": None}}
+
+
+def try_again(job: str, task: str | None) -> Change:
+    """A failed job → `running` with its failed task ready, or → `submitted` if it never had one."""
+    update = resubmit_job() if task is None else reopen_job()
+    guard = Write("jobs", {"_id": job, "state": "failed"}, [update])
+    if task is None:
+        return Change(guard=guard)
+    return Change(guard=guard, then=(Write("tasks", {"_id": task, "state": "failed"}, [reopen_task()]),))
+
+
+def discard(job: str) -> Change:
+    """Note of a failed job that nobody wants it tried again; it stays failed."""
+    match = {"_id": job, "state": "failed", "discarded_at": None}
+    return Change(guard=Write("jobs", match, [{"$set": {"discarded_at": "$$NOW"}}]))
 
 
 def reopen_task() -> Json:
@@ -289,6 +305,7 @@ def rerun_task(earlier: Json, revision: int, inputs: Mapping[str, int], given: J
         "inputs": dict(inputs),
         "input": dict(given),
         "traceparent": earlier.get("traceparent"),
+        **({"skip": earlier["skip"]} if earlier.get("skip") else {}),
         **_FRESH,
         **({"key": earlier["key"]} if "key" in earlier else {}),
     }
@@ -327,6 +344,7 @@ def _new_task(
         "priority": job.priority,
         "max_attempts": stage.retry.max_attempts,
         "traceparent": job.traceparent,
+        **({"skip": sorted(pipeline.skipped)} if pipeline.skipped else {}),
         **_FRESH,
         **_begun(run_at, hold),
         **_limited(job, stage),
@@ -367,8 +385,13 @@ _FRESH: Json = {
 }
 """What every new task begins with; it runs as soon as the server has it."""
 
-_AFRESH: Json = {"error": None, "admit_by": "$$REMOVE"}
-"""What a job has for which admission begins once more."""
+_AFRESH: Json = {
+    "error": None,
+    "finished_at": None,
+    "discarded_at": "$$REMOVE",
+    "admit_by": "$$REMOVE",
+}
+"""What an ended job has that goes on, and one for which admission begins once more."""
 
 _UNCHARGED: Json = {"attempt": {"$subtract": ["$attempt", 1]}}
 

@@ -16,6 +16,7 @@ from anyio import to_thread
 from pydantic import BaseModel
 
 from pipeline.context import Document, Progress, StageContext
+from pipeline.instances import Instances
 from pipeline.processes import Processes
 from pipeline.stage import Stage
 from pipeline.threads import Threads
@@ -28,6 +29,8 @@ class MemoryServices:
         self.path = path
         self.outputs = outputs
         self.saved: dict[str, Any] = {}
+        self.noted: dict[str, Any] = {}
+        """Of effects, see `StageContext.once`."""
         self.reported: list[Progress] = []
         self.remembered: dict[str, Any] = {}
 
@@ -44,6 +47,14 @@ class MemoryServices:
         self.saved[key] = value
         if progress is not None:
             self.reported.append(progress)
+
+    async def effects(self) -> Mapping[str, Any]:
+        """Return what was noted in this trial."""
+        return dict(self.noted)
+
+    async def note(self, key: str, value: Any) -> None:
+        """Keep the note."""
+        self.noted[key] = value
 
     async def trusted(self) -> None:
         """Nobody else can hold a trial's task."""
@@ -78,6 +89,8 @@ async def run_stage(
 ) -> BaseModel:
     """Run one stage on a local file and return its output; its errors are raised as they are.
 
+    A stage that is a class is prepared before, and closed after it.
+
     Args:
         stage: The stage.
         file: The document.
@@ -98,7 +111,8 @@ async def run_stage(
         sha256=hashlib.sha256(content).hexdigest(),
         services=services,
     )
-    async with Processes(processes or os.cpu_count() or 1) as children:
+    async with Processes(processes or os.cpu_count() or 1) as children, Instances() as instances:
+        await instances.prepare([stage])
         context = StageContext(
             job="trial",
             task=f"trial:{stage.name}:1",
@@ -110,4 +124,4 @@ async def run_stage(
             processes=children,
         )
         value = document if stage.input is Document else earlier[-1]
-        return await stage.call(value, context, params, threads=Threads())
+        return await stage.call(value, context, params, threads=Threads(), before=instances.of(stage))

@@ -1,15 +1,17 @@
 """What people are shown of a job: the shape of REST, of the command line and of `Client`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from pipeline.model import BatchState, JobState, TaskState
 
-StageState = TaskState | Literal["waiting"]
-"""A task's state, or `waiting` while the stages before it have not got that far."""
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+StageState = TaskState | Literal["waiting", "skipped"]
+"""A task's state; `waiting` while the stages before it have not got that far; `skipped` by its job."""
 
 
 class ProgressView(BaseModel):
@@ -30,6 +32,14 @@ class ErrorView(BaseModel):
     stage: str | None = None
     attempt: int | None = None
     at: datetime | None = None
+
+
+class AttemptView(ErrorView):
+    """An attempt that failed."""
+
+    worker: str | None = None
+    trace: str | None = None
+    """The end of its traceback."""
 
 
 class StageView(BaseModel):
@@ -73,6 +83,8 @@ class JobView(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    discarded_at: datetime | None
+    """When somebody gave up a job that had failed."""
     error: ErrorView | None
     stages: list[StageView]
 
@@ -166,6 +178,9 @@ def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: 
     stages: list[StageView] = []
     revision = 1
     for name in job.get("stages", names):
+        if name in job.get("skip", ()):
+            stages.append(StageView(name=name, state="skipped"))
+            continue
         task = latest.get(name, {"revision": 0})
         # What a stage did before an earlier one was run again is not this trip's.
         stages.append(StageView(name=name) if task["revision"] < revision else stage_view(task))
@@ -185,6 +200,7 @@ def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: 
         created_at=job["created_at"],
         started_at=job.get("started_at"),
         finished_at=job.get("finished_at"),
+        discarded_at=job.get("discarded_at"),
         error=job.get("error"),
         stages=stages,
     )
@@ -193,6 +209,12 @@ def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: 
 def stage_view(task: Mapping[str, Any]) -> StageView:
     """Make a stage's view of its task."""
     return StageView(name=task["stage"], **stage_fields(task))
+
+
+def attempt_views(tasks: Iterable[Mapping[str, Any]]) -> list[AttemptView]:
+    """Return the failed attempts of tasks, the newest 20 of each, oldest first."""
+    found = [AttemptView(stage=task["stage"], **error) for task in tasks for error in task["errors"]]
+    return sorted(found, key=lambda attempt: attempt.at or _LONG_AGO)
 
 
 def stage_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,12 @@
 """What a worker does with change events: wakeups, timers, cancellations; and without them."""
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from pipeline.gates import Gates
-from pipeline.hosting import first_queue
+from pipeline.hosted import Hosted
 from pipeline.leases import Leases
 from pipeline.model import FINAL_STATES, job_of, tenant_of
 from pipeline.rescuer import Rescuer
-from pipeline.stage import Pipeline
 from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import Changes, Event, OperationTime, cluster_time
 from pipeline.store.controls import Controls
@@ -40,8 +38,7 @@ class Wakeups:
         ponds: Ponds,
         limits: Limits,
         wake: Wake,
-        queues: Collection[str],
-        pipelines: Mapping[str, Pipeline],
+        hosted: Hosted,
     ) -> None:
         self._changes = changes
         self._workers = workers
@@ -55,8 +52,8 @@ class Wakeups:
         self._ponds = ponds
         self._limits = limits
         self._wake = wake
-        self._queues = frozenset(queues)
-        self._pipelines = pipelines
+        self._queues = frozenset(hosted.queues)
+        self._hosted = hosted
 
     def on_start(self, position: str) -> None:
         """Look for what was there before: a new primary may have served older reads until now."""
@@ -108,7 +105,8 @@ class Wakeups:
                 self._upkeep.batches.job_ended(event.id)
 
     def _on_submitted(self, event: Event) -> None:
-        queue = self._first_queue(event.fields)
+        fields = event.fields
+        queue = self._hosted.first_queue(fields.get("pipeline", ""), fields.get("pipeline_version"))
         priority = priority_of(event.fields)
         if queue is None and not self._turns.peers.know(
             event.fields.get("pipeline", ""), event.fields.get("pipeline_version")
@@ -117,14 +115,6 @@ class Wakeups:
         elif queue is not None and self._turns.mine(event.id, queue, priority):
             tenant = tenant_of(event.id)
             self._wake(tasks=False, priority=priority, as_of=cluster_time(event.token), tenant=tenant)
-
-    def _first_queue(self, job: Mapping[str, Any]) -> str | None:
-        """Return the queue in which this job would begin, if it is one of this worker's."""
-        pipeline = self._pipelines.get(job.get("pipeline", ""))
-        if pipeline is None or job.get("pipeline_version") not in (None, pipeline.version):
-            return None
-        queue = first_queue(pipeline)
-        return queue if queue in self._queues else None
 
     def _on_task(self, event: Event) -> None:
         state = event.fields.get("state")

@@ -18,17 +18,18 @@ from pipeline.attempt import Desk
 from pipeline.claimer import Claimer
 from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
-from pipeline.errors import DefinitionError, StoreUnavailable
+from pipeline.errors import StoreUnavailable
 from pipeline.executor import Executor
 from pipeline.fairness import Fairness
 from pipeline.feed import Feed
 from pipeline.gates import Gates
 from pipeline.handoff import HandOff
-from pipeline.hosting import beginning, first_queue, queues_of
+from pipeline.hosted import Hosted
+from pipeline.instances import Instances
 from pipeline.intake import Intake
 from pipeline.leases import Leases
 from pipeline.listener import Listener
-from pipeline.model import Task
+from pipeline.model import Task, queue_name
 from pipeline.patience import until_available
 from pipeline.processes import Processes
 from pipeline.rescuer import Rescuer
@@ -67,14 +68,14 @@ class Worker:
 
     Args:
         store: A connected store.
-        pipelines: What this worker hosts.
+        pipelines: What this worker hosts; of one pipeline several versions, if old jobs are still there.
         settings: Slots, leases, and so on.
         stages: Names of the stages that it claims; all when not given.
         name: Unique among all workers; made from host and process when not given.
         feed: What people watch in this process: the worker's change stream feeds it, don't `run` it.
 
     Raises:
-        DefinitionError: no pipeline, two of one name, or no stage with a given name.
+        DefinitionError: no pipeline, two of one name and version, or no stage with a given name.
     """
 
     def __init__(
@@ -90,14 +91,12 @@ class Worker:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._store = store
         self._settings = settings or WorkerSettings()
-        self._pipelines = {pipeline.name: pipeline for pipeline in pipelines}
-        if not pipelines or len(self._pipelines) != len(pipelines):
-            raise DefinitionError("a worker needs at least one pipeline, and no two of one name")
-        self._queues = queues_of(pipelines, stages)
+        self._hosted = Hosted(pipelines, stages)
+        self._queues = self._hosted.queues
         lease = self._settings.lease
         # Of its own: it remembers the claims whose answer isn't known yet, which are this worker's alone.
         self._tasks = Tasks(store.db)
-        self._backlog = Backlog(store.db, beginning(pipelines, self._queues))
+        self._backlog = Backlog(store.db, self._hosted.beginning)
         self._turns = Turns(Peers(self.name, self._queues))
         self.gates = Gates(self.name, self._queues)
         """What this worker knows to be paused."""
@@ -106,6 +105,8 @@ class Worker:
         self._leases = Leases(self._tasks, lease)
         self._processes = Processes(self._settings.processes, self._settings.child_memory)
         self._threads = Threads()
+        self._instances = Instances()
+        self._preparing = anyio.CancelScope()
         self._feed = feed
         self._intake: Intake
         self._upkeep: Upkeep
@@ -116,11 +117,12 @@ class Worker:
     def role(self) -> str:
         """The listener role, shared by workers that host the same pipelines and listen to the same things."""
         kind = "worker" if self._feed is None else "worker-and-feed"
-        return f"{kind}/" + "+".join(sorted(self._pipelines))
+        return f"{kind}/" + "+".join(self._hosted.names)
 
     def stop(self, *, now: bool = False) -> None:
         """Stop claiming, let attempts finish for the grace period, then interrupt them; `now`: at once."""
         self._claimer.stop()
+        self._preparing.cancel()
         self._soft.set()
         if now:
             self._hard.set()
@@ -128,10 +130,11 @@ class Worker:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until stopped or cancelled; being cancelled is a hard stop.
 
-        Installs what is missing in the database. `task_status.started()` is called when the worker is
-        registered and about to listen.
+        Installs what is missing in the database, and prepares the stages that are classes.
+        `task_status.started()` is called when the worker is registered and about to listen.
 
         Raises:
+            PreparationFailed: a stage could not be prepared.
             StoreError: the database can't be used at all. While it is only away, the worker waits.
         """
         async with AsyncExitStack() as stack:
@@ -140,14 +143,16 @@ class Worker:
             for commits in (*lanes, rescues, grants, *upkeep):
                 stack.push_async_callback(commits.close)
             await stack.enter_async_context(self._processes)
+            await stack.enter_async_context(self._instances)
             await until_available(self._store.install, "the start")
+            await self._prepare()
             self._sessions = [commits.session_id for commits in (*lanes, rescues, grants, *upkeep)]
             await until_available(self._register, "the start")
             committer = Committer(*lanes)
             hand_off = HandOff(
                 self.name, self._queues, self._clock, self._settings.lease, self._may_go_on, self.gates
             )
-            admitter = Admitter(committer, self._pipelines)
+            admitter = Admitter(committer, self._hosted)
             self._intake = self._make_intake(admitter, hand_off, self._store.permits(grants))
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
             self._upkeep = Upkeep(self._store, self._settings, self.name, upkeep)
@@ -158,6 +163,16 @@ class Worker:
                 finally:
                     committer.stop()
             await self._leave()
+
+    async def _prepare(self) -> None:
+        """Prepare the stages that are claimed here; a stop meanwhile ends it, and nothing is claimed then."""
+        with self._preparing:
+            await self._instances.prepare(
+                stage
+                for each in self._hosted
+                for stage in each.stages
+                if queue_name(each.name, each.version, stage.name) in self._queues
+            )
 
     async def _work(
         self, committer: Committer, hand_off: HandOff, rescuer: Rescuer, status: TaskStatus[None]
@@ -197,8 +212,7 @@ class Worker:
             ponds=self._store.ponds,
             limits=self._store.limits,
             wake=self._wake,
-            queues=self._queues,
-            pipelines=self._pipelines,
+            hosted=self._hosted,
         )
         listener = Listener(
             self._store.changes,
@@ -221,7 +235,8 @@ class Worker:
             turns=self._turns,
             gates=self.gates,
             hold=hand_off.hold,
-            first_queues={each.name: first_queue(each) for each in self._pipelines.values()},
+            first_queue=self._hosted.first_queue,
+            first_queues=self._hosted.first_queues,
             worker=self.name,
             lease_for=self._settings.lease,
         )
@@ -248,7 +263,7 @@ class Worker:
 
     def _freed(self, task: Task) -> None:
         """An attempt has ended; if a limit was full that it was under, there may be work now."""
-        limits, pipeline = self.gates.limits, self._pipelines[task.pipeline]
+        limits, pipeline = self.gates.limits, self._hosted[task.pipeline, task.pipeline_version]
         if limits.full and limits.free(limits.of_task(pipeline[task.stage], task, pipeline)):
             self._wake()
 
@@ -256,8 +271,8 @@ class Worker:
         """Claim and run until the soft stop, then wait for what runs, and interrupt it in the end."""
         desk = Desk(self._store, committer, self._leases, self._settings.lease)
         executors = {
-            name: Executor(desk, pipeline, self._processes, self._threads)
-            for name, pipeline in self._pipelines.items()
+            (each.name, each.version): Executor(desk, each, self._processes, self._threads, self._instances)
+            for each in self._hosted
         }
         runner = Runner(
             self.name,
@@ -343,8 +358,8 @@ class Worker:
         self._clock.sample(seen_at, sent)
         await self.gates.read(self._store.controls, self._store.ponds, self._store.limits)
         await self._meet_peers()
-        await self._store.pipelines.register(self._pipelines.values())
-        await self._store.strays.unmark((each.name, each.version) for each in self._pipelines.values())
+        await self._store.pipelines.register(self._hosted)
+        await self._store.strays.unmark((each.name, each.version) for each in self._hosted)
 
     async def _meet_peers(self) -> None:
         alive = await self._store.workers.alive()

@@ -15,22 +15,22 @@ from pipeline.store.changes import OperationTime
 from pipeline.store.driver import Doc, reading, translated
 
 _ORDER = [("priority", pymongo.DESCENDING), ("created_at", pymongo.ASCENDING)]
-_KEY = ("priority", "created_at", "pipeline")
-_WHOLE = (*_KEY, "tenant", "pipeline", "document", "params", "run_at", "traceparent", "batch")
+_KEY = ("priority", "created_at", "pipeline", "pipeline_version")
+_WHOLE = (*_KEY, "tenant", "pipeline", "document", "params", "run_at", "traceparent", "batch", "skip")
 _DUE = {"due": {"$lte": [{"$ifNull": ["$run_at", "$$NOW"]}, "$$NOW"]}}
 _WITHOUT_PRIORITY = {"priority": None}
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Backlog:
-    """The submitted jobs of some pipelines, each in one version."""
+    """The submitted jobs of some pipelines, each in some versions; and those that name no version."""
 
-    def __init__(self, db: AsyncDatabase[Doc], pipelines: Mapping[str, int]) -> None:
+    def __init__(self, db: AsyncDatabase[Doc], pipelines: Mapping[str, Collection[int]]) -> None:
         self._client = db.client
         self._jobs = db["jobs"]
         self._wanted: list[Doc] = [
-            {"state": "submitted", "pipeline": name, "pipeline_version": {"$in": [None, version]}}
-            for name, version in pipelines.items()
+            {"state": "submitted", "pipeline": name, "pipeline_version": {"$in": [None, *versions]}}
+            for name, versions in pipelines.items()
         ]
 
     @translated

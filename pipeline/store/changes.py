@@ -63,6 +63,7 @@ _JOB_FIELDS = (
 _SHOWN_FIELDS = (
     "created_at",
     "metadata",
+    "skip",
     *(f"document.{name}" for name in ("name", "type", "size", "sha256")),
 )
 _TASK_FIELDS = ("queue", "stage", "state", "lease.until", "attempt", "max_attempts", "progress")

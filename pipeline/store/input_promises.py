@@ -5,10 +5,11 @@ Compared here and not on the server, which would have to carry whole outputs thr
 
 from collections.abc import AsyncIterator, Mapping
 
-from pipeline.model import task_id
+from pipeline.model import stages_at_work, task_id
 from pipeline.store.driver import Doc
 from pipeline.store.scan import Check, Page, Snapshot, by_id, walk
 
+_OF_JOB = ("stages", "skip", "document.sha256")
 _TASK = {"$project": {"job": 1, "stage": 1, "inputs": 1, "input": 1}}
 
 
@@ -18,7 +19,7 @@ def inputs_are_what_they_say() -> Check:
     async def pages(database: Snapshot) -> AsyncIterator[Page]:
         async for page, checked in walk(database, "tasks"):
             tasks = [row async for row in database.rows("tasks", [*page, _TASK])]
-            jobs = await by_id(database, "jobs", {task["job"] for task in tasks}, "stages", "document.sha256")
+            jobs = await by_id(database, "jobs", {task["job"] for task in tasks}, *_OF_JOB)
             wanted = {key for task in tasks for key in (task["_id"], *_named(task))}
             outputs = await by_id(database, "outputs", wanted, "sha256", "input_sha256")
             yield Page(
@@ -35,7 +36,7 @@ def inputs_are_what_they_say() -> Check:
 
 def _holds(task: Doc, job: Doc, outputs: Mapping[str, Doc]) -> bool:
     """Tell whether a task builds on one output of each earlier stage, and on the hash that it names."""
-    names, given = job.get("stages") or [], task["input"]
+    names, given = stages_at_work(job), task["input"]
     before = names[: names.index(task["stage"])] if task["stage"] in names else []
     named = _named(task)
     if set(task["inputs"]) != set(before) or not named <= outputs.keys():

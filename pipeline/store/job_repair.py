@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import transitions
-from pipeline.model import Change, ids_of_job, task_id
+from pipeline.model import Change, ids_of_job, stages_at_work, task_id
 from pipeline.store.driver import Doc
 from pipeline.store.scan import Snapshot
 
@@ -47,8 +47,8 @@ class Case:
 
     @property
     def names(self) -> list[str]:
-        """Its stages, in order."""
-        return list(self.job.get("stages") or [])
+        """The stages that it doesn't skip, in order."""
+        return stages_at_work(self.job)
 
     @property
     def open(self) -> list[Doc]:
@@ -99,7 +99,7 @@ def _submitted(case: Case) -> Remedy | str:
     """
     if case.registered is None:
         return UNREGISTERED
-    stages = case.names or [stage["name"] for stage in case.registered["stages"]]
+    stages = case.job.get("stages") or [stage["name"] for stage in case.registered["stages"]]
     change = transitions.readmit(case.job, case.registered["version"], stages)
     return Remedy(change, "set a submitted job that has tasks to running")
 
@@ -137,7 +137,8 @@ def _after_success(case: Case, last: Doc) -> Remedy | str:
         return Remedy(change, "ended a running job whose last stage had succeeded")
     if case.registered is None:
         return UNREGISTERED
-    stages = case.registered["stages"]
+    skip = case.job.get("skip") or ()
+    stages = [stage for stage in case.registered["stages"] if stage["name"] not in skip]
     if [stage["name"] for stage in stages] != case.names:
         return OTHER_STAGES
     following = stages[case.names.index(last["stage"]) + 1]

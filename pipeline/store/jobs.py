@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 from pipeline import transitions
 from pipeline.crashpoints import crash_point
 from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, StoreUnavailable, SubmissionError
-from pipeline.model import FINAL_STATES, ids_of_job, ids_of_tenant
+from pipeline.model import FINAL_STATES, ids_of_job, ids_of_tenant, stages_at_work
 from pipeline.store.commits import create_task
 from pipeline.store.driver import UNSTORABLE, Client, Doc, translated, until_first
 
@@ -190,7 +190,7 @@ class Jobs:
 
     async def _again(self, job: Doc, tasks: list[Doc], stage: str, session: AsyncClientSession) -> Doc:
         """Make the task that runs a stage again, on the newest outputs of the stages before it."""
-        stages: list[str] = job.get("stages", [])
+        stages = stages_at_work(job)
         if stage not in stages:
             raise StateConflict(
                 f"job {job['_id']} has no stage {stage!r}; it has: {', '.join(stages) or 'none yet'}"
@@ -273,7 +273,7 @@ def _require_success(stages: list[str], newest: Mapping[str, Doc]) -> None:
 def idempotency_hash(job: Mapping[str, Any]) -> str:
     """Return the hash of what must be the same when an idempotency key is used again."""
     params = json.dumps(job.get("params", {}), sort_keys=True, default=repr)
-    parts = [job["pipeline"], job["document"]["sha256"], params]
+    parts = [job["pipeline"], job["document"]["sha256"], params, *sorted(job.get("skip", ()))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -3,7 +3,7 @@
 A job's stages are run again from any of them on by a higher revision: the job is `running` again and
 its `revision` (1 when absent) is the new one; the stage's new task names in `inputs` the revisions of
 the earlier outputs that it builds on; older tasks and outputs stay as they are, a failed task failed.
-So at any time:
+A job may skip stages: its `skip` names them, and every promise is about the others alone. So at any time:
 
 * A job that is `running` has exactly one open task, which is of the job's revision. Any other job has
   none, and a submitted one no task at all.
@@ -45,12 +45,12 @@ def jobs_have_work() -> Check:
     return scan(
         "jobs",
         [
-            {"$project": {"state": 1, "stages": 1, "revision": 1}},
+            {"$project": {"state": 1, "stages": 1, "skip": 1, "revision": 1}},
             join("tasks", "_id", "job", "tasks"),
             {
                 "$set": {
                     "current": {"$ifNull": ["$revision", 1]},
-                    "names": {"$ifNull": ["$stages", []]},
+                    "names": _at_work("$stages", "$skip"),
                     "open": _having("$tasks", {"$not": {"$in": ["$$this.state", sorted(FINAL_STATES)]}}),
                     "done": _having("$tasks", {"$eq": ["$$this.state", "succeeded"]}),
                 }
@@ -150,12 +150,18 @@ def _task_id(job: Any, stage: Any, revision: Any) -> Doc:
     return {"$concat": [job, ":", stage, ":", {"$toString": revision}]}
 
 
+def _at_work(stages: Any, skip: Any) -> Doc:
+    """Return the stages of a job that it doesn't skip."""
+    left_out = {"$in": ["$$this", {"$ifNull": [skip, []]}]}
+    return _having({"$ifNull": [stages, []]}, {"$not": left_out})
+
+
 def _is_missing(field: str) -> Doc:
     return {"$ne": [{"$type": field}, "string"]}
 
 
 _POSITION: list[Doc] = [
-    {"$set": {"names": {"$ifNull": [{"$first": "$owner.stages"}, []]}}},
+    {"$set": {"names": _at_work({"$first": "$owner.stages"}, {"$first": "$owner.skip"})}},
     {"$set": {"position": {"$indexOfArray": ["$names", "$stage"]}}},
 ]
 

@@ -12,6 +12,9 @@ from pipeline.model import JOB_ID_PATTERN, PRIORITY_RANGE, TENANT_PATTERN
 from pipeline.store.driver import Doc, translated
 from pipeline.transitions import OPEN_JOB
 
+RELEASE = 2
+"""Of the validators: raise it when one changes. An earlier release that starts later leaves them alone."""
+
 INLINE_LIMIT = 256 * 1024
 """Bytes of the largest document that a job may carry itself."""
 
@@ -45,7 +48,10 @@ _DOCUMENT = {
     },
 }
 
+_TITLE = "Millrace, validators of release "
+
 _JOB = {
+    "title": f"{_TITLE}{RELEASE}",
     "bsonType": "object",
     "required": ["_id", "tenant", "pipeline", "document", "state", "created_at"],
     "additionalProperties": False,
@@ -56,6 +62,7 @@ _JOB = {
         "pipeline_version": {"bsonType": [*_NUMBER, "null"], "minimum": 1},
         "document": _DOCUMENT,
         "stages": {"bsonType": "array", "items": _NAME},
+        "skip": {"bsonType": "array", "items": _NAME, "maxItems": 100},
         "params": {"bsonType": "object"},
         "metadata": {"bsonType": "object"},
         "priority": _PRIORITY,
@@ -74,6 +81,7 @@ _JOB = {
         "created_at": {"bsonType": "date"},
         "started_at": _OPTIONAL_DATE,
         "finished_at": _OPTIONAL_DATE,
+        "discarded_at": {"bsonType": "date"},
         "commit": _TEXT,
     },
 }
@@ -102,6 +110,7 @@ _OF_THE_ENGINE = {
 much as three index entries, and need not be at each change of its state."""
 
 _TASK = {
+    "title": f"{_TITLE}{RELEASE}",
     "bsonType": "object",
     "required": ["_id", "job", "tenant", "stage", "queue", "revision", "state", "run_at", "attempt", "lease"],
     "properties": {
@@ -115,6 +124,7 @@ _TASK = {
 }
 
 _OUTPUT = {
+    "title": f"{_TITLE}{RELEASE}",
     "bsonType": "object",
     "required": ["_id", "job", "tenant", "stage", "revision", "claim_id", "input_sha256", "sha256"],
     "oneOf": [{"required": ["body"]}, {"required": ["file_id"]}],
@@ -218,6 +228,19 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"state": "submitted"},
         ),
         IndexModel(
+            [
+                ("state", ASCENDING),
+                ("discarded_at", ASCENDING),
+                ("tenant", ASCENDING),
+                ("pipeline", ASCENDING),
+                ("error.stage", ASCENDING),
+                ("error.type", ASCENDING),
+                ("finished_at", ASCENDING),
+            ],
+            name="failures",
+            partialFilterExpression={"state": "failed"},
+        ),
+        IndexModel(
             [("document.file_id", ASCENDING)],
             name="file",
             partialFilterExpression={"document.file_id": {"$exists": True}},
@@ -293,6 +316,7 @@ RETIRED: dict[str, tuple[str, ...]] = {
 async def install(db: AsyncDatabase[Doc]) -> list[str]:
     """Create what is missing and bring validators up to date; returns what it changed, in words.
 
+    What a later release has installed stays: both may run side by side.
     Safe to run again at any time, also by many processes at once.
     """
     done: list[str] = []
@@ -301,11 +325,17 @@ async def install(db: AsyncDatabase[Doc]) -> list[str]:
         if name not in existing:
             if await _create(db, name, validator):
                 done.append(f"created {name}")
-        elif existing[name].get("options", {}).get("validator", {}) != validator:
+        elif _is_outdated(existing[name].get("options", {}).get("validator", {}), validator):
             await db.command("collMod", name, validator=validator)
             done.append(f"changed the validator of {name}")
         done += await _index(db, name)
     return done
+
+
+def _is_outdated(present: Doc, validator: Doc) -> bool:
+    """Tell whether a validator is to be replaced: another one, and not of a later release."""
+    title = present.get("$jsonSchema", {}).get("title", "").removeprefix(_TITLE)
+    return present != validator and not (title.isdigit() and int(title) > RELEASE)
 
 
 async def _create(db: AsyncDatabase[Doc], name: str, validator: Doc) -> bool:

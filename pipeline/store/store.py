@@ -17,6 +17,7 @@ from pipeline.store.commits import Commits
 from pipeline.store.controls import Controls
 from pipeline.store.documents import UPLOAD_GRACE, Documents
 from pipeline.store.driver import Client, Doc, make_client, require_replica_set, translated
+from pipeline.store.failures import Failures
 from pipeline.store.jobs import Jobs
 from pipeline.store.keys import Keys
 from pipeline.store.limits import Limits
@@ -31,6 +32,7 @@ from pipeline.store.schedules import Schedules
 from pipeline.store.strays import Strays
 from pipeline.store.tasks import Tasks
 from pipeline.store.tenants import Tenants
+from pipeline.store.versions import Versions
 from pipeline.store.waits import Waits
 from pipeline.store.workers import Workers
 
@@ -51,6 +53,7 @@ class Store:
         self.batches = Batches(self._client, self.db, self._timeout)
         self.schedules = Schedules(self.db)
         self.cleanup = Cleanup(self.db, self.documents)
+        self.failures = Failures(self.db, self.commits)
         self.tasks = Tasks(self.db)
         self.outputs = Outputs(self.db, self.documents)
         self.changes = Changes(self.db)
@@ -62,6 +65,7 @@ class Store:
         self.limits = Limits(self.db)
         self.waits = Waits(self.db)
         self.tenants = Tenants(self.db)
+        self.versions = Versions(self.db)
         self.keys = Keys(self.db)
         self.memory = Memory(self.db)
 

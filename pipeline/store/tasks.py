@@ -339,6 +339,7 @@ def task_of(
         input=Input(task["input"]["sha256"], bodies.get(task["input"]["output"])),
         as_of=as_of,
         fresh=fresh,
+        skip=frozenset(task.get("skip", ())),
         alone=bool(task.get("deaths")) and task["attempt"] >= task["max_attempts"],
     )
 

@@ -38,6 +38,10 @@ VERBS = [
     "why",
     "batch",
     "schedule",
+    "discard",
+    "failures",
+    "versions",
+    "attempts",
     "demo",
 ]
 
@@ -205,6 +209,27 @@ def test_a_schedule_is_put_shown_paused_and_deleted(up: Up, document: Path) -> N
     assert schedule("retention").stdout == "forever\n"
     assert schedule("retention", "--keep", "P30D").stdout == "P30D\n"
     assert json.loads(schedule("retention", "--keep", "forever", "--json").stdout) == {"keep": None}
+
+
+def test_failures_are_counted_tried_again_and_discarded(up: Up, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.txt"
+    broken.write_bytes(b"\xff\xfe")
+    assert run("submit", str(broken), "--pipeline", "counting", "--watch", "--url", up.url).returncode == 1
+    [job, *_] = json.loads(run("jobs", "--url", up.url, "--json", "--state", "failed").stdout)
+    which = ("--reason", "UnicodeDecodeError", "--url", up.url)
+    page = json.loads(run("failures", *which, "--json").stdout)
+    assert page["counts"][0]["stage"] == "read"
+    assert job["id"] in {each["job"] for each in page["failures"]}
+    assert "UnicodeDecodeError" in run("failures", *which).stdout
+    assert "Traceback" in run("attempts", job["id"], "--url", up.url).stdout
+    assert json.loads(run("attempts", job["id"], "--json", "--url", up.url).stdout)[0]["worker"]
+    again = json.loads(run("retry", *which, "--json").stdout)
+    assert (again["handled"] > 0, again["left"]) == (True, 0)
+    assert run("watch", job["id"], "--url", up.url).returncode == 1
+    assert run("discard", job["id"], "--url", up.url).stdout == "failed\n"
+    assert "0 left" in run("discard", "--all", "--url", up.url).stdout
+    assert json.loads(run("failures", "--json", "--url", up.url).stdout)["counts"] == []
+    check_refused(run("discard", "--url", up.url), "--reason")
 
 
 def test_names_are_printed_as_they_are(up: Up, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_what_comes_after_the_last_success_does_not_count(noted: Any) -> None:
 async def test_a_look_at_the_backlog_is_one(store: Store) -> None:
     """Of two reads, when the first may not have seen all."""
     await store.db["jobs"].insert_many([job_document("counting", name="a", content=b"") for _ in range(3)])
-    backlog = Backlog(store.db, {"counting": 1})
+    backlog = Backlog(store.db, {"counting": [1]})
     async with profiled(store, LOOKS_AND_TAKES) as entries:
         assert len(await backlog.best(2, None, whole=True)) == 2
     assert len(claims(entries)) == 1

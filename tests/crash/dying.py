@@ -18,6 +18,7 @@ from pipeline.admitter import Admitter
 from pipeline.client import Client
 from pipeline.committer import Committer
 from pipeline.crashpoints import VARIABLE
+from pipeline.hosted import Hosted
 from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.store import Store
 from pipeline.store.backlog import Backlog
@@ -151,11 +152,11 @@ async def ready_at(journey: Trip, stage: str) -> None:
         async with running(store, CHAIN, WorkerSettings(processes=1), stages=before):
             await until(store, journey.job, ("ready",), stage=stage)
         return
-    jobs = await Backlog(store.db, {CHAIN.name: CHAIN.version}).best(1, None, whole=True)
+    jobs = await Backlog(store.db, {CHAIN.name: [CHAIN.version]}).best(1, None, whole=True)
     async with committing(store) as commits, anyio.create_task_group() as group:
         committer = Committer(commits)
         group.start_soon(committer.run)
-        await Admitter(committer, {CHAIN.name: CHAIN}).admit(jobs, None)
+        await Admitter(committer, Hosted([CHAIN])).admit(jobs, None)
         committer.stop()
 
 

@@ -9,6 +9,7 @@ import pytest
 from pipeline.admitter import Admitter
 from pipeline.client import Client
 from pipeline.committer import Committer
+from pipeline.hosted import Hosted
 from pipeline.model import Hold
 from pipeline.settings import WorkerSettings
 from pipeline.store import Store
@@ -16,8 +17,6 @@ from pipeline.store.backlog import Backlog
 from pipeline.submission import job_document
 from tests.records import committing, stored
 from tests.support import COUNTING, running, submit, until
-
-PIPELINES = {"counting": COUNTING}
 
 
 async def submitted(store: Store, **options: Any) -> str:
@@ -27,7 +26,7 @@ async def submitted(store: Store, **options: Any) -> str:
 
 
 async def waiting(store: Store, limit: int = 10) -> list[dict[str, Any]]:
-    return await Backlog(store.db, {"counting": 1}).best(limit, None, whole=True)
+    return await Backlog(store.db, {"counting": [1]}).best(limit, None, whole=True)
 
 
 def hold() -> Hold:
@@ -41,7 +40,7 @@ async def test_a_worker_that_stops_leaves_admissions_to_whoever_comes_next(store
         committer = Committer(commits)
         committer.stop()
         await committer.run()
-        assert await Admitter(committer, PIPELINES).admit(await waiting(store), hold()) == []
+        assert await Admitter(committer, Hosted([COUNTING])).admit(await waiting(store), hold()) == []
     assert [each["_id"] for each in await waiting(store)] == [job]
 
 
@@ -51,7 +50,7 @@ async def test_what_is_due_is_begun_and_what_is_not_waits_as_a_task(store: Store
     async with committing(store) as commits, anyio.create_task_group() as group:
         committer = Committer(commits)
         group.start_soon(committer.run)
-        [task] = await Admitter(committer, PIPELINES).admit(await waiting(store), hold())
+        [task] = await Admitter(committer, Hosted([COUNTING])).admit(await waiting(store), hold())
         committer.stop()
     assert (task.job, task.attempt, task.fresh) == (due, 1, True)
     begun = await stored(store, task.id)

@@ -131,7 +131,7 @@ async def test_the_backlog_of_jobs_with_a_priority_and_without_one(crowded: Stor
     for job in waiting:
         del job["priority"]
     await crowded.db["jobs"].insert_many([{**job, **fields} for job in waiting])
-    backlog = Backlog(crowded.db, {"counting": 1, "elsewhere": 1})
+    backlog = Backlog(crowded.db, {"counting": [1], "elsewhere": [1]})
     answers = await profiled(crowded, lambda: backlog.best(8, None, whole=True))
     assert_by_index(answers, slack=12)  # a key of each index range that is merged
 
@@ -185,7 +185,7 @@ async def test_submitted_jobs(crowded: Store) -> None:
     jobs = [job_document("counting", name="a", content=b"") for _ in range(5)]
     await crowded.db["jobs"].insert_many(jobs)
     now = await crowded.changes.now()
-    backlog = Backlog(crowded.db, {"counting": 1, "nothing": 1})
+    backlog = Backlog(crowded.db, {"counting": [1], "nothing": [1]})
     answers = await profiled(crowded, lambda: backlog.best(9, now, whole=True))
     assert [each["nreturned"] for each in answers] == [5]
     assert_by_index(answers)
@@ -193,6 +193,21 @@ async def test_submitted_jobs(crowded: Store) -> None:
     assert [each["nreturned"] for each in answers] == [5]
     assert_by_index(answers)
     assert await backlog.size(now) == 5
+
+
+async def test_failures(crowded: Store) -> None:
+    ids = [each["_id"] async for each in crowded.db["jobs"].find({"state": "succeeded"}).limit(400)]
+    failed = {"state": "failed", "error": {"type": "Odd", "message": "a", "stage": "read"}}
+    for start, reason in ((0, "Odd"), (10, "Even")):
+        change = {**failed, "error": {**failed["error"], "type": reason}, "finished_at": datetime.now(UTC)}
+        await crowded.db["jobs"].update_many({"_id": {"$in": ids[start : start + 300]}}, {"$set": change})
+    verbs, odd, now = crowded.failures, {"reason": "Odd"}, datetime.now(UTC)
+    [count, found] = await profiled(crowded, lambda: verbs.oldest(odd, None, now, 5))
+    assert count["planSummary"].startswith("IXSCAN")
+    assert count["keysExamined"] <= 320  # failures alone, whatever else there is
+    assert (found["nreturned"], found["docsExamined"]) == (5, 5)
+    [_, *answers] = await profiled(crowded, lambda: verbs.newest(odd, None, None, 5))
+    assert_by_index(answers)
 
 
 @pytest.mark.parametrize("before", [None, "default.ffff"])

@@ -15,7 +15,7 @@ from pymongo.errors import OperationFailure, WriteError
 from pipeline.model import new_job_id
 from pipeline.settings import StoreSettings
 from pipeline.store import Store
-from pipeline.store.schema import INDEXES, INLINE_LIMIT, VALIDATORS
+from pipeline.store.schema import INDEXES, INLINE_LIMIT, RELEASE, VALIDATORS
 from tests.records import Doc
 from tests.support import COUNTING, running, until
 
@@ -225,3 +225,12 @@ async def test_what_is_missing_or_outdated_is_put_right(store: Store) -> None:
     }
     options = {each["name"]: each["options"] async for each in await store.db.list_collections()}
     assert options["jobs"]["validator"] == VALIDATORS["jobs"]
+
+
+async def test_what_a_later_release_has_installed_is_not_set_back(store: Store) -> None:
+    later = {"$jsonSchema": {"title": f"Millrace, validators of release {RELEASE + 1}"}}
+    await store.db.command("collMod", "jobs", validator=later)
+    assert await store.install() == []
+    earlier = {"$jsonSchema": {"title": f"Millrace, validators of release {RELEASE - 1}"}}
+    await store.db.command("collMod", "jobs", validator=earlier)
+    assert await store.install() == ["changed the validator of jobs"]

@@ -117,6 +117,31 @@ def test_a_pipeline_that_cannot_work_is_refused(stages: list[Stage], reason: str
         Pipeline("bad", stages)
 
 
+def test_a_job_may_skip_what_its_neighbours_chain_without() -> None:
+    pipeline = Pipeline("good", [read, mark, count], version=4)
+    short = pipeline.without(["mark"])
+    assert short.stages == (read, count)
+    assert short.after("read") is count
+    assert (short.version, short.names, short.skipped) == (4, ("read", "mark", "count"), {"mark"})
+    assert pipeline.without(["mark"]) is short
+    assert pipeline.without([]) is pipeline
+
+
+@pytest.mark.parametrize(
+    ("skip", "reason"),
+    [
+        (["read"], "can't skip read: stage 'mark' comes first, so it must take a Document"),
+        (["dance"], "has no stage dance to skip; it has: read, mark, count"),
+        (["read", "mark", "count"], "can't skip every stage"),
+    ],
+)
+def test_skips_that_leave_no_chain_are_refused(skip: list[str], reason: str) -> None:
+    with pytest.raises(DefinitionError, match=reason):
+        Pipeline("good", [read, mark, count]).without(skip)
+    with pytest.raises(DefinitionError, match="'more' takes Marked, but 'read' before it gives Text"):
+        Pipeline("strict", [read, mark, _named("more")]).without(["mark"])
+
+
 def test_a_later_stage_may_take_the_document_again() -> None:
     @stage(name="again")
     async def again(document: Document, context: StageContext) -> Count:

@@ -1,0 +1,85 @@
+"""What a worker hosts: pipelines, perhaps in several versions, and of them the stages that it claims."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+
+from pipeline.errors import DefinitionError
+from pipeline.model import queue_name
+from pipeline.stage import Pipeline
+
+
+class Hosted:
+    """The pipelines of one worker; `stages` are the names of those that it claims, all when not given.
+
+    Raises:
+        DefinitionError: no pipeline, two of one name and version, or no stage with a given name.
+    """
+
+    def __init__(self, pipelines: Sequence[Pipeline], stages: Collection[str] | None = None) -> None:
+        self._pipelines = {(each.name, each.version): each for each in pipelines}
+        if not pipelines or len(self._pipelines) != len(pipelines):
+            raise DefinitionError("a worker needs at least one pipeline, and no two of one name and version")
+        self.queues = _queues(pipelines, stages)
+        self._beginning: dict[str, list[int]] = defaultdict(list)
+        for name, version in sorted(self._pipelines):
+            first = self._pipelines[name, version].stages[0].name
+            if queue_name(name, version, first) in self.queues:
+                self._beginning[name].append(version)
+
+    def __iter__(self) -> Iterator[Pipeline]:
+        """Return all of them."""
+        return iter(self._pipelines.values())
+
+    def __getitem__(self, key: tuple[str, int]) -> Pipeline:
+        """Return a pipeline by its name and version; KeyError when it isn't hosted here."""
+        return self._pipelines[key]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the pipelines."""
+        return sorted({name for name, _ in self._pipelines})
+
+    @property
+    def beginning(self) -> dict[str, list[int]]:
+        """The versions of the pipelines whose first stage is claimed here, oldest first."""
+        return dict(self._beginning)
+
+    @property
+    def first_queues(self) -> dict[str, list[str]]:
+        """The queues of the first stages that are claimed here, by pipeline."""
+        return {
+            name: [self._first(name, each) for each in versions] for name, versions in self._beginning.items()
+        }
+
+    def beginner(self, name: str, version: float | None) -> Pipeline | None:
+        """Return the pipeline in which a job begins here: in its own version, or the newest if it has none.
+
+        None when it does not begin here.
+        """
+        versions = self._beginning.get(name, [])
+        if version is None:
+            return self._pipelines[name, versions[-1]] if versions else None
+        return self._pipelines[name, int(version)] if version in versions else None
+
+    def first_queue(self, name: str, version: float | None) -> str | None:
+        """Return the queue in which a job would begin, if that is here."""
+        found = self.beginner(name, version)
+        return None if found is None else self._first(found.name, found.version)
+
+    def _first(self, name: str, version: int) -> str:
+        return queue_name(name, version, self._pipelines[name, version].stages[0].name)
+
+
+def _queues(pipelines: Sequence[Pipeline], stages: Collection[str] | None) -> list[str]:
+    known = {stage.name for pipeline in pipelines for stage in pipeline.stages}
+    unknown = set(stages or ()) - known
+    if unknown:
+        raise DefinitionError(
+            f"no stage is named {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}"
+        )
+    return [
+        queue_name(pipeline.name, pipeline.version, stage.name)
+        for pipeline in pipelines
+        for stage in pipeline.stages
+        if stages is None or stage.name in stages
+    ]
