@@ -76,6 +76,19 @@ class Entity(BaseModel):
     normalized: str | None = None
     """ISO 8601 date, `1234.50 EUR`, E.164 phone number, compact IBAN …"""
     engine: str
+    """Whose reading this is, with version."""
+    engines: list[str] = []
+    """All that found the same, that one first."""
+
+
+class EntityGroup(BaseModel):
+    """Mentions of one thing: `Laura M. Whitfield`, `Ms Whitfield` and `L. Whitfield`."""
+
+    label: str
+    name: str
+    """The fullest of its names; the normalised value of what is no name."""
+    mentions: list[int]
+    """Positions in the list of entities, in order."""
 
 
 class NerOutput(BaseModel):
@@ -83,6 +96,9 @@ class NerOutput(BaseModel):
 
     entities: list[Entity]
     engine: str
+    """All that were asked, joined by ` + `."""
+    groups: list[EntityGroup] = []
+    """By the first mention; every entity is in one of them."""
 
 
 class DocumentField(BaseModel):
