@@ -28,7 +28,10 @@ class Part:
         return measure
 
 
-PARTS = (Part("ocr", "characters and words that are not what the page says"),)
+PARTS = (
+    Part("ocr", "characters and words that are not what the page says"),
+    Part("ner", "entities of labelled documents"),
+)
 """In the order in which they run."""
 
 
