@@ -31,7 +31,10 @@ Url = Annotated[str, typer.Option("--url", envvar="MILLRACE_URL", help="Where th
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Pipelines = Annotated[
     list[str] | None,
-    typer.Option("--pipeline", help="package.module:name; may be given again. Default: the built-in."),
+    typer.Option(
+        "--pipeline",
+        help="package.module:name, documents or documents-redacted; may be given again. Default: documents.",
+    ),
 ]
 Data = Annotated[
     Path, typer.Option("--data", help="Folder of the embedded MongoDB, when no MILLRACE_MONGODB_URI is set.")

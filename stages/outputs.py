@@ -101,6 +101,39 @@ class NerOutput(BaseModel):
     """By the first mention; every entity is in one of them."""
 
 
+class Mask(BaseModel):
+    """What stands for one thing in a redacted document."""
+
+    placeholder: str
+    """Such as `[PERSON_1]`; it does not occur in the document itself."""
+    label: str
+    name: str | None
+    """What it stands for, in its fullest form; None where originals are not kept."""
+
+
+class MaskedMention(BaseModel):
+    """One place that was masked."""
+
+    placeholder: str
+    start: int
+    """Offset in the redacted text; it ends with the placeholder."""
+    page: int
+    boxes: list[Box]
+    """Of the words that were there; empty where the page has no word boxes."""
+    text: str | None
+    """What was there; None where originals are not kept."""
+
+
+class RedactedOutput(OcrOutput, NerOutput):
+    """A document's text, pages and entities, in which personal data gave way to placeholders.
+
+    Later stages that ask for the text or the entities get these. `masks` and `mentions` undo it.
+    """
+
+    masks: list[Mask]
+    mentions: list[MaskedMention]
+
+
 class DocumentField(BaseModel):
     """A key field of a document, with where it was found."""
 
