@@ -117,5 +117,5 @@ def test_every_command_of_the_readme_exists() -> None:
     verbs = {
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     }
-    used = set(re.findall(r"millrace ([a-z]+)\b", README))
+    used = set(re.findall(r"millrace ([a-z-]+)\b", README))
     assert used <= verbs
