@@ -268,8 +268,9 @@ def test_a_locale_without_a_region_is_refused():
 
 def test_merged_findings_say_who_found_them():
     spans = [
-        Span("PERSON", 0, 10, 0.6, "Ann Arbour", engines=("a",)),
-        Span("PERSON", 0, 10, 0.9, None, engines=("b",)),
+        Span("PERSON", 0, 10, 0.6, None, engines=("a",)),
+        Span("PERSON", 0, 10, 0.5, "Ann Arbour", engines=("b",)),
+        Span("PERSON", 4, 10, 0.9, "Arbour", engines=("d",)),
         Span("ORG", 0, 5, 0.9, "Ann A", engines=("c",)),
         Span("LOC", 20, 24, 0.5, engines=("c",)),
     ]
@@ -279,9 +280,9 @@ def test_merged_findings_say_who_found_them():
             "PERSON",
             0.9,
             "Ann Arbour",
-            {"a", "b"},
+            {"a", "b", "d"},
         )
-        assert second == spans[3]
+        assert second == spans[-1]
 
 
 async def test_mentions_of_one_thing_are_grouped(find):
