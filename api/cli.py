@@ -35,7 +35,10 @@ app.add_typer(schedule_commands, name="schedule")
 
 Pipelines = Annotated[
     list[str] | None,
-    typer.Option("--pipeline", help="package.module:name; may be given again. Default: the built-in."),
+    typer.Option(
+        "--pipeline",
+        help="package.module:name, documents or documents-redacted; may be given again. Default: documents.",
+    ),
 ]
 Data = Annotated[
     Path, typer.Option("--data", help="Folder of the embedded MongoDB, when no MILLRACE_MONGODB_URI is set.")
@@ -296,6 +299,30 @@ def _submit_batch(
 
 for verb in (pause, resume, pauses, drain, limit, unlimit, limits, why):
     app.command()(verb)
+
+
+@app.command(name="train-ner")
+def train_ner(
+    samples: Annotated[Path, typer.Argument(help="Labelled texts: .jsonl with offsets, or CoNLL.")],
+    output: Annotated[Path, typer.Option(help="Folder for the pipeline; made when it is not there.")],
+    dev: Annotated[
+        Path | None, typer.Option(help="Labelled texts for the scores; default: a fifth is held out.")
+    ] = None,
+    language: Annotated[str, typer.Option(help="spaCy's code of the language; xx: several.")] = "xx",
+    rounds: Annotated[int, typer.Option(min=1, help="At most; ends when nothing gets better.")] = 40,
+    seed: Annotated[int, typer.Option(help="The same one gives the same pipeline.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train a small spaCy pipeline for the ner stage on labelled texts, and report its scores.
+
+    Needs `pip install 'millrace[spacy]'`; uses the processor only. Set MILLRACE_NER_SPACY_MODEL to the
+    folder, and MILLRACE_NER_ENGINES to ["rules", "spacy"]. The report is in the folder too: report.json.
+    """
+    from api.training import train
+
+    report = train(out, samples, dev, output, language=language, rounds=rounds, seed=seed, quiet=as_json)
+    if as_json:
+        print_json(report.model_dump())
 
 
 def _watch(client: RestClient, jobs: list[Any]) -> list[Any]:

@@ -26,8 +26,23 @@ def documents() -> Pipeline:
     return Pipeline("documents", [ocr, ner, llm], version=1)
 
 
+def redacted() -> Pipeline:
+    """Return the built-in pipeline whose LLM stage sees no personal data: masked before, unmasked after.
+
+    Raises:
+        DefinitionError: the engines are not installed.
+    """
+    from stages.redact import redact, unmask
+
+    ocr, ner, llm = documents().stages
+    return Pipeline("documents-redacted", [ocr, ner, redact, llm, unmask], version=1)
+
+
+BUILT_IN = {"documents": documents, "documents-redacted": redacted}
+
+
 def load(names: Sequence[str]) -> list[Pipeline]:
-    """Return the pipelines named `package.module:name`; the built-in one when there are none.
+    """Return the pipelines by `package.module:name` or the name of a built-in one; `documents` when none.
 
     Modules are also looked for in the working directory, after everything installed.
 
@@ -43,11 +58,15 @@ def load(names: Sequence[str]) -> list[Pipeline]:
 
 
 def _load(name: str) -> Pipeline:
+    if name in BUILT_IN:
+        return BUILT_IN[name]()
     module, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise DefinitionError(f"--pipeline {name}: {error}; give it as package.module:name") from error
+        raise DefinitionError(
+            f"--pipeline {name}: {error}; give it as package.module:name, or one of {', '.join(BUILT_IN)}"
+        ) from error
     if not isinstance(found, Pipeline):
         raise DefinitionError(f"--pipeline {name} is {type(found).__name__}, not a Pipeline")
     return found

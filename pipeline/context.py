@@ -118,7 +118,7 @@ class StageContext:
         attempt: int,
         document: Document,
         services: AttemptServices,
-        earlier: Mapping[type[BaseModel], str],
+        earlier: dict[type[BaseModel], str],
         processes: Processes,
     ) -> None:
         self.job = job
@@ -189,12 +189,12 @@ class StageContext:
         self._bridge.close()
 
     async def output(self, model: type[Model]) -> Model:
-        """Return an earlier stage's output by its type.
+        """Return an earlier stage's output by its type, that of the nearest stage which gives it.
 
         Raises:
             NoOutput: no stage before this one gives that type, or it is skipped for this job. A LookupError.
         """
-        for given, stage in self._earlier.items():
+        for given, stage in reversed(self._earlier.items()):
             if issubclass(given, model):
                 return model.model_validate(await self._services.output(stage))
         raise NoOutput(f"no stage before {self.stage!r} gives {model.__name__}, or this job skips it")

@@ -76,6 +76,19 @@ class Entity(BaseModel):
     normalized: str | None = None
     """ISO 8601 date, `1234.50 EUR`, E.164 phone number, compact IBAN …"""
     engine: str
+    """Whose reading this is, with version."""
+    engines: list[str] = []
+    """All that found the same, that one first."""
+
+
+class EntityGroup(BaseModel):
+    """Mentions of one thing: `Laura M. Whitfield`, `Ms Whitfield` and `L. Whitfield`."""
+
+    label: str
+    name: str
+    """The fullest of its names; the normalised value of what is no name."""
+    mentions: list[int]
+    """Positions in the list of entities, in order."""
 
 
 class NerOutput(BaseModel):
@@ -83,6 +96,42 @@ class NerOutput(BaseModel):
 
     entities: list[Entity]
     engine: str
+    """All that were asked, joined by ` + `."""
+    groups: list[EntityGroup] = []
+    """By the first mention; every entity is in one of them."""
+
+
+class Mask(BaseModel):
+    """What stands for one thing in a redacted document."""
+
+    placeholder: str
+    """Such as `[PERSON_1]`; it does not occur in the document itself."""
+    label: str
+    name: str | None
+    """What it stands for, in its fullest form; None where originals are not kept."""
+
+
+class MaskedMention(BaseModel):
+    """One place that was masked."""
+
+    placeholder: str
+    start: int
+    """Offset in the redacted text; it ends with the placeholder."""
+    page: int
+    boxes: list[Box]
+    """Of the words that were there; empty where the page has no word boxes."""
+    text: str | None
+    """What was there; None where originals are not kept."""
+
+
+class RedactedOutput(OcrOutput, NerOutput):
+    """A document's text, pages and entities, in which personal data gave way to placeholders.
+
+    Later stages that ask for the text or the entities get these. `masks` and `mentions` undo it.
+    """
+
+    masks: list[Mask]
+    mentions: list[MaskedMention]
 
 
 class DocumentField(BaseModel):

@@ -8,7 +8,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
 from stages.ner import date, iban, place, vat
 from stages.ner.gazetteer import places
-from stages.ner.params import NerParams
+from stages.ner.locale import month_first, region
 
 READ = 60_000
 """Characters; letterheads, addresses and bank details stand at the beginning."""
@@ -30,21 +30,35 @@ class Hints:
     """True where 03/04/2026 is March 4th."""
 
 
-def read(text: str, params: NerParams) -> Hints:
-    """Return what `params` say, and for what they leave open, what the text's beginning suggests.
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is known beforehand."""
 
-    Regions are those of its IBANs, VAT ids, international phone numbers, postcodes and places. Dates
-    are month first where one can only be read so, or else where the United States are the likeliest
-    region and no date can only be day first.
+    region: str | None = None
+    """ISO 3166 code for phone numbers."""
+    date_order: str = "auto"
+    """`dmy`, `mdy`, or `auto`."""
+    locale: str | None = None
+
+
+def read(text: str, given: Given) -> Hints:
+    """Return what is given, and for what it leaves open, what the text's beginning suggests.
+
+    Regions are those of its IBANs, VAT ids, international phone numbers, postcodes and places, after
+    that of the locale. Dates are month first where one can only be read so, or else, when no date can
+    only be day first, where the locale has it so, or without one the likeliest region is the United States.
     """
     beginning = text[:READ]
-    regions = [region for region, _ in _regions(beginning).most_common(_MOST_REGIONS)]
-    if params.default_region is not None:
-        regions = [params.default_region, *(each for each in regions if each != params.default_region)]
-    if params.date_order != "auto":
-        return Hints(tuple(regions), params.date_order == "mdy")
+    regions = [each for each, _ in _regions(beginning).most_common(_MOST_REGIONS)]
+    local = region(given.locale) if given.locale else None
+    first = given.region or local
+    if first is not None:
+        regions = [first, *(each for each in regions if each != first)]
+    if given.date_order != "auto":
+        return Hints(tuple(regions), given.date_order == "mdy")
     day, month = date.order(beginning)
-    return Hints(tuple(regions), month > day or (month == day and regions[:1] == ["US"]))
+    usual = month_first(local) if local else regions[:1] == ["US"]
+    return Hints(tuple(regions), month > day or (month == day and usual))
 
 
 def _regions(text: str) -> Counter[str]:

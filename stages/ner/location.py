@@ -22,7 +22,7 @@ def check(text: OcrOutput) -> None:
             )
 
 
-def entities(text: OcrOutput, spans: Iterable[Span], engine: str) -> Iterator[Entity]:
+def entities(text: OcrOutput, spans: Iterable[Span]) -> Iterator[Entity]:
     """Yield an entity for each span of the whole text; its text is that of the span, line breaks included."""
     pages = sorted(text.pages, key=lambda page: page.start)
     starts = [page.start for page in pages]
@@ -41,7 +41,8 @@ def entities(text: OcrOutput, spans: Iterable[Span], engine: str) -> Iterator[En
             box=_box(words[index], span, page),
             score=span.score,
             normalized=span.normalized,
-            engine=engine,
+            engine=span.engines[0],
+            engines=list(span.engines),
         )
 
 

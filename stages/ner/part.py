@@ -47,3 +47,16 @@ def _end(text: str, start: int) -> int:
         if ends:
             return ends[-1]
     return limit
+
+
+def batches(parts: Sequence[Part], characters: int) -> list[list[Part]]:
+    """Return the parts in order, in groups of at most so many characters; a longer one is a group."""
+    groups: list[list[Part]] = []
+    size = 0
+    for part in parts:
+        if not groups or size + len(part.text) > characters:
+            groups.append([])
+            size = 0
+        groups[-1].append(part)
+        size += len(part.text)
+    return groups

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from stages.ner.organisation import without_form
 from stages.ner.span import Span, settle
@@ -25,24 +26,24 @@ def complete(text: str, spans: list[Span]) -> list[Span]:
     names = "|".join(r"\s".join(map(re.escape, name.split())) for name in longest_first)
     pattern = re.compile(rf"(?<![\w@./-])(?:{names})(?![\w@-]|[./]\w)")
     again = (
-        Span(known[name], match.start(), match.end(), _SCORE, name)
+        replace(known[name], start=match.start(), end=match.end(), score=_SCORE, normalized=name)
         for match in pattern.finditer(text)
         if (name := " ".join(match[0].split())) in known
     )
     return settle([*spans, *again])
 
 
-def _known(spans: Iterable[Span]) -> Iterator[tuple[str, str]]:
+def _known(spans: Iterable[Span]) -> Iterator[tuple[str, Span]]:
     for span in spans:
-        if span.label not in ("PERSON", "ORG", "REFERENCE") or span.normalized is None:
+        if span.label not in ("PERSON", "ORG", "REFERENCE") or span.normalized is None or span.fixed:
             continue
         if span.label == "REFERENCE":
             if _REFERENCE.fullmatch(span.normalized):
-                yield span.normalized, span.label
+                yield span.normalized, span
             continue
         names = {span.normalized}
         if span.label == "ORG":
             names.add(without_form(span.normalized))
         for name in names:
             if " " in name:
-                yield name, span.label
+                yield name, span

@@ -1,12 +1,25 @@
 """The `rules` engine: every rule over one text, and of mentions that overlap the surer one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from stages.ner import address, date, iban, money, organisation, person, phone, place, reference, vat, web
 from stages.ner.hints import Hints
 from stages.ner.span import Span, settle
 
 ENGINE = "rules 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The engine."""
+
+    hints: Hints
+    name: str = ENGINE
+
+    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Return the mentions in each text."""
+        return [find(text, self.hints) for text in texts]
 
 
 def find(text: str, hints: Hints) -> list[Span]:

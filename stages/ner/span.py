@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # The surer a rule's evidence (a checksum, a shape that nothing else has), the earlier its label.
 RANKS = (
@@ -17,6 +17,7 @@ RANKS = (
 )
 _RANK = {label: rank for rank, labels in enumerate(RANKS) for label in labels}
 LABELS = frozenset(_RANK)
+"""Those of the rules; patterns and models may have others, which come last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,25 @@ class Span:
     score: float
     """0 to 1: 0.9 and more for what a checksum or a label confirms, 0.6 for a guess by shape."""
     normalized: str | None = None
+    engines: tuple[str, ...] = ()
+    """Who found it, with version; the first one's reading was taken."""
+    fixed: bool = False
+    """Found by a pattern of the user's own: whatever else overlaps it gives way."""
 
     def moved(self, by: int) -> "Span":
         """Return the same mention in a text that has `by` more characters before it."""
-        return Span(self.label, self.start + by, self.end + by, self.score, self.normalized)
+        return replace(self, start=self.start + by, end=self.end + by)
+
+    def overlaps(self, other: "Span") -> bool:
+        """Return whether both share a character."""
+        return self.start < other.end and other.start < self.end
 
 
 def resolve(spans: Iterable[Span]) -> list[Span]:
     """Return spans of which no two overlap, by their place.
 
-    Of two that overlap, the one of the surer label stays, then the longer, the likelier, the earlier.
+    Of two that overlap, a fixed one stays, then the one of the surer label, then the longer, the
+    likelier, the earlier.
     """
     kept: list[Span] = []
     for span in sorted(spans, key=_preference):
@@ -53,15 +63,19 @@ def resolve(spans: Iterable[Span]) -> list[Span]:
 def settle(spans: Iterable[Span]) -> list[Span]:
     """Return spans by their place, of which no two overlap, but for places (LOC) inside an ADDRESS."""
     every = list(spans)
-    others = resolve(span for span in every if span.label != "LOC")
+    others = resolve(span for span in every if not _is_place(span))
     addresses = [span for span in others if span.label == "ADDRESS"]
     flat = resolve(
         [
             *(span for span in others if span.label != "ADDRESS"),
-            *(span for span in every if span.label == "LOC" and not _crosses(span, addresses)),
+            *(span for span in every if _is_place(span) and not _crosses(span, addresses)),
         ]
     )
     return sorted([*addresses, *flat], key=lambda span: (span.start, -span.end))
+
+
+def _is_place(span: Span) -> bool:
+    return span.label == "LOC" and not span.fixed
 
 
 def _crosses(place: Span, addresses: Sequence[Span]) -> bool:
@@ -72,5 +86,6 @@ def _crosses(place: Span, addresses: Sequence[Span]) -> bool:
     return not addresses[position].start <= place.start < place.end <= addresses[position].end
 
 
-def _preference(span: Span) -> tuple[int, int, float, int]:
-    return _RANK[span.label], span.start - span.end, -span.score, span.start
+def _preference(span: Span) -> tuple[bool, int, int, float, int]:
+    rank = _RANK.get(span.label, len(RANKS))
+    return not span.fixed, rank, span.start - span.end, -span.score, span.start

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings
 from api.cli import app
 from pipeline.settings import ApiSettings, StoreSettings, WorkerSettings
 from stages.llm import LlmSettings
+from stages.ner import NerSettings
 from tests.acceptance.up import MILLRACE, ROOT, environment, free_port, running_up
 
 README = (ROOT / "README.md").read_text()
@@ -95,7 +96,7 @@ def _uri(data: Path) -> str:
     return f"mongodb://127.0.0.1:{port}/?replicaSet=millrace"
 
 
-@pytest.mark.parametrize("group", [StoreSettings, WorkerSettings, ApiSettings, LlmSettings])
+@pytest.mark.parametrize("group", [StoreSettings, WorkerSettings, ApiSettings, LlmSettings, NerSettings])
 def test_every_setting_is_in_the_table(group: type[BaseSettings]) -> None:
     prefix = group.model_config["env_prefix"]
     for field in group.model_fields:
@@ -106,7 +107,7 @@ def test_every_setting_is_in_the_table(group: type[BaseSettings]) -> None:
 def test_every_variable_of_the_readme_exists() -> None:
     known = {
         f"{group.model_config['env_prefix']}{field}".upper()
-        for group in (StoreSettings, WorkerSettings, ApiSettings, LlmSettings)
+        for group in (StoreSettings, WorkerSettings, ApiSettings, LlmSettings, NerSettings)
         for field in group.model_fields
     } | {"MILLRACE_LOG_LEVEL", "MILLRACE_URL"}
     assert set(re.findall(r"MILLRACE_[A-Z_]+[A-Z]", README)) <= known
@@ -116,5 +117,5 @@ def test_every_command_of_the_readme_exists() -> None:
     verbs = {
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     } | {group.name for group in app.registered_groups if group.name}
-    used = set(re.findall(r"millrace ([a-z]+)\b", README))
+    used = set(re.findall(r"millrace ([a-z-]+)\b", README))
     assert used <= verbs

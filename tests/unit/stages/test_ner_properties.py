@@ -7,9 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stages.ner import location, part, repeats, rules
-from stages.ner.hints import Hints, read
-from stages.ner.params import NerParams
+from stages.ner import engine, location, part, repeats, rules
+from stages.ner.hints import Given, Hints, read
 from stages.ner.span import LABELS, Span, settle
 from stages.outputs import OcrOutput, Page, Word
 
@@ -100,7 +99,7 @@ def check(text: str, spans: list[Span]) -> None:
 
 @given(TEXTS)
 def test_any_text_gives_spans_that_fit_it(text):
-    hints = read(text, NerParams())
+    hints = read(text, Given())
     spans = rules.find(text, hints)
     check(text, spans)
     check(text, repeats.complete(text, spans))
@@ -139,8 +138,12 @@ def test_an_entity_has_the_text_of_its_span_and_the_box_of_its_words(texts, data
         start += len(text) + 1
     output = OcrOutput(text="\f".join(texts), pages=pages, engine="text")
     location.check(output)
-    spans = [span.moved(piece.start) for piece in part.split(pages) for span in rules.find(piece.text, HINTS)]
-    for entity in location.entities(output, spans, "rules 1"):
+    pieces = part.split(pages)
+    found = engine.find("rules", [piece.text for piece in pieces], engine.Options(hints=HINTS))
+    spans = [
+        span.moved(piece.start) for piece, spans in zip(pieces, found.spans, strict=True) for span in spans
+    ]
+    for entity in location.entities(output, spans):
         page = pages[entity.page - 1]
         assert output.text[entity.start : entity.end] == entity.text
         assert page.start <= entity.start < entity.end <= page.start + len(page.text)

@@ -1,0 +1,65 @@
+"""The operator's settings of the NER stage, from `MILLRACE_NER_…` variables."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline import PermanentError
+from stages.ner.engine import Kind
+from stages.ner.locale import Locale
+from stages.ner.pattern import Pattern, PatternFile
+
+PREFIX = "MILLRACE_NER_"
+
+
+class NerSettings(BaseSettings):
+    """What a job gets that says nothing else. Read anew for every attempt.
+
+    A variable that is empty counts as not set.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
+
+    engines: Annotated[tuple[Kind, ...], Field(min_length=1)] = ("rules",)
+    """Engines whose findings are merged, as a JSON list: `rules`, `probablepeople`, `spacy`, `gliner`.
+    Default the rules alone: they need no model, and structured fields are theirs in any case."""
+
+    spacy_model: str | None = None
+    """The pipeline of the `spacy` engine: the name of an installed package, or a folder, such as one
+    that `millrace train-ner` made. A job may name another installed one, but no folder."""
+
+    gliner_model: str | None = None
+    """The model of the `gliner` engine: a folder, or a name in the local cache. Nothing is downloaded."""
+
+    patterns: Path | None = None
+    """A TOML or JSON file of patterns that hold for every job."""
+
+    locale: Locale | None = None
+    """BCP 47 tag with a region, such as `de-AT`: how to read dates and phone numbers that the document
+    itself leaves open."""
+
+    def own_patterns(self) -> tuple[Pattern, ...]:
+        """Return the patterns of the deployment.
+
+        Raises:
+            ValueError: the file can't be read; the message says why and where.
+        """
+        return () if self.patterns is None else PatternFile.read(self.patterns)
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            PermanentError: a variable has a value that cannot be; its name is given.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{PREFIX}{'.'.join(str(step) for step in each['loc']).upper()}: {each['msg']}"
+                for each in error.errors(include_input=False, include_url=False)
+            )
+            raise PermanentError(f"correct the worker's settings: {problems}") from error
