@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 MINUTES ?= 10
 
-.PHONY: demo test check chaos bench bench-peers examples clean
+.PHONY: demo test check quality chaos bench bench-peers examples clean
 
 demo: .venv/demo-ready
 	$(BIN)/millrace demo $(ARGS)
@@ -18,6 +18,10 @@ check: .venv/dev-ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Error rates against what the example documents say; exit code 1 below a floor. ARGS=ocr for one part.
+quality: .venv/dev-ready
+	$(BIN)/python -m quality $(ARGS)
 
 # Random kills every 5 to 40 s over some documents in a second; ARGS="--seed 7" repeats an earlier run.
 chaos: .venv/dev-ready
