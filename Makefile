@@ -51,7 +51,7 @@ clean:
 	touch $@
 
 .venv/dev-ready: .venv/pip-ready pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engines,embedded,motor,otlp]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engines,tesseract,textract,embedded,motor,otlp]"
 	touch $@ .venv/demo-ready
 
 .venv-peers/ready: pyproject.toml benchmarks/peers/constraints.txt

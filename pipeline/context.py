@@ -241,10 +241,12 @@ class StageContext:
         *,
         unit: str = "part",
         concurrency: int | None = None,
+        number: Callable[[Part], int] | None = None,
     ) -> list[T]:
         """Do `function` for every part, some at a time, each one a checkpoint and a step of progress.
 
-        Parts are keyed and named by their position from 1: `page 3` in an error is the third part.
+        Parts are keyed and named by their position from 1, or by what `number` says, each by another:
+        `page 3` in an error is the third part, or the one of number 3.
         `concurrency` is at most the number of child processes when it is not given. Results come in
         the order of the parts.
 
@@ -252,7 +254,8 @@ class StageContext:
             PartError: a part failed; the others in flight were cancelled, the finished ones are kept.
         """
         saved = await self._load()
-        keys = [f"{unit}-{number}" for number in range(1, len(parts) + 1)]
+        numbers = list(map(number, parts)) if number else list(range(1, len(parts) + 1))
+        keys = [f"{unit}-{each}" for each in numbers]
         done = sum(key in saved for key in keys)
         self.progress(done, len(parts), unit)
         results: dict[int, T] = {}
@@ -272,7 +275,7 @@ class StageContext:
                         keys[index], lambda: function(part), type_, progress=step
                     )
                 except Exception as error:  # noqa: BLE001 -- whatever it is, it is passed on with its part
-                    failed = failed or _part_error(f"{unit} {index + 1}", error)
+                    failed = failed or _part_error(f"{unit} {numbers[index]}", error)
                     scope.cancel()
 
         async with anyio.create_task_group() as group:

@@ -48,7 +48,7 @@ def _samples(folder: Path) -> Iterator[Sample]:
 
 
 async def _score(sample: Sample) -> Score:
-    params = OcrParams(first_pages=sample.page, force_ocr=True)
+    params = OcrParams(pages=str(sample.page), force_ocr=True)
     output = await run_stage(ocr, sample.path, params=params)
     if not isinstance(output, OcrOutput):
         raise TypeError("the OCR stage gives an OcrOutput")

@@ -13,7 +13,7 @@ _GUESS = "cp1252"
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
-def count_pages(file: SourceFile) -> int:
+def count_pages(file: SourceFile, _settings: PageSettings) -> int:
     """Return the number of parts between form feeds.
 
     Raises:

@@ -22,7 +22,7 @@ _BROKEN = (OpcError, LxmlError, zipfile.BadZipFile, zlib.error, KeyError, ValueE
 """What python-docx and what it stands on raise on files that are broken or, the last one, encrypted."""
 
 
-def count_pages(_file: SourceFile) -> int:
+def count_pages(_file: SourceFile, _settings: PageSettings) -> int:
     """Return 1: only a word processor knows where pages end."""
     return 1
 
