@@ -48,6 +48,8 @@ class Page(BaseModel):
     """From 1."""
     text: str
     """Blocks in reading order, parted by empty lines."""
+    attachment: str | None = None
+    """The name of the attachment that it is a page of; None for pages of the document itself."""
     method: Literal["text-layer", "ocr-layer", "ocr", "text-layer+ocr", "text", "empty"]
     """Where the text is from: a PDF's own layer, the invisible layer that an earlier OCR left in it,
     recognition, both, the file's own text, nothing there."""

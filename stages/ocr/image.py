@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -71,7 +70,7 @@ def read_page(file: SourceFile, number: int, _settings: PageSettings) -> Sheet:
 
 @lru_cache(maxsize=1)
 def _open(file: SourceFile) -> Image.Image:
-    return Image.open(BytesIO(Path(file.path).read_bytes()), formats=_FORMATS)
+    return Image.open(BytesIO(file.read()), formats=_FORMATS)
 
 
 @contextmanager

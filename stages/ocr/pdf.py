@@ -67,7 +67,7 @@ def _rendered(page: pdfium.PdfPage, dpi: int) -> Pixels:
 @lru_cache(maxsize=1)
 def _open(file: SourceFile, password: str | None) -> pdfium.PdfDocument:
     try:
-        document = pdfium.PdfDocument(file.path, password=password)
+        document = pdfium.PdfDocument(file.read() if file.attachments else file.path, password=password)
         if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
             document.init_forms()
         pages = len(document)

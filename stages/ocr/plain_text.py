@@ -1,7 +1,6 @@
 """Reads plain text. Form feeds part its pages; there are no boxes."""
 
 from functools import lru_cache
-from pathlib import Path
 
 from pipeline import PermanentError
 from stages.ocr.settings import PageSettings
@@ -44,7 +43,7 @@ def _decoded(file: SourceFile) -> tuple[str, str]:
         raise PermanentError(
             f"the text has {file.size:,} bytes: split it into documents of at most {MAX_BYTES:,}"
         )
-    content = Path(file.path).read_bytes()
+    content = file.read()
     marked = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), None)
     for encoding in (marked,) if marked else ("utf-8", _GUESS):
         try:

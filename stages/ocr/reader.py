@@ -3,13 +3,14 @@
 The formats' modules import their engines, so they are loaded here only, when they are needed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline import PermanentError
 from stages.ocr.extra import required_packages
 from stages.ocr.fragment import Recognised
-from stages.ocr.media_type import MediaType, detect
+from stages.ocr.media_type import MediaType, detect, is_taken
 from stages.ocr.settings import PageSettings
 from stages.ocr.source_file import SourceFile
 from stages.outputs import Page
@@ -27,6 +28,26 @@ class Source:
     pages: int
     engine: str
     """What reads it where nothing needs to be recognised."""
+    name: str | None = None
+    """Of an attachment."""
+    attachments: tuple["Source", ...] = ()
+    """Those of a message that can be read; their pages follow it."""
+
+    @property
+    def all_pages(self) -> int:
+        """Its pages with those of its attachments."""
+        return self.pages + sum(each.all_pages for each in self.attachments)
+
+    def place(self, number: int) -> tuple["Source", int]:
+        """Return the document that a page belongs to, and its number there."""
+        if number <= self.pages:
+            return self, number
+        number -= self.pages
+        for each in self.attachments:
+            if number <= each.all_pages:
+                return each.place(number)
+            number -= each.all_pages
+        raise ValueError("the document has not so many pages")
 
 
 class Format(Protocol):
@@ -62,10 +83,34 @@ def inspect(path: str, settings: PageSettings) -> Source:
     Raises:
         PermanentError: it is empty, broken, encrypted, too large or of no type that is read.
     """
-    file = SourceFile.at(Path(path))
-    media_type = detect(Path(path))
+    return _inspect(SourceFile.at(Path(path)), settings)
+
+
+def _inspect(file: SourceFile, settings: PageSettings, name: str | None = None) -> Source:
+    with file.open() as content:
+        media_type = detect(content)
     reader = _format(media_type)
-    return Source(file, media_type, reader.count_pages(file, settings), reader.engine_of(file))
+    attachments = _attachments(file, settings) if media_type is MediaType.MESSAGE else ()
+    try:
+        pages = reader.count_pages(file, settings)
+    except PermanentError:
+        if name is None:
+            raise
+        pages = 1  # which can't be read, and says why
+    return Source(file, media_type, pages, reader.engine_of(file), name, attachments)
+
+
+def _attachments(message: SourceFile, settings: PageSettings) -> tuple[Source, ...]:
+    """Return those of a type that is read; in messages inside messages to a depth of 3."""
+    from stages.ocr.message import attachment_names
+
+    found = []
+    for index, name in enumerate(attachment_names(message.read()) if len(message.attachments) < 3 else ()):
+        file = message.attachment(index)
+        with file.open() as content:
+            if is_taken(content):
+                found.append(_inspect(file, settings, name))
+    return tuple(found)
 
 
 def read_page(source: Source, number: int, settings: PageSettings) -> Page:
@@ -115,7 +160,11 @@ def finish_page(source: Source, number: int, settings: PageSettings, found: Reco
 
 
 def _load(source: Source, number: int, settings: PageSettings) -> "Page | Sheet":
-    return _format(source.media_type).read_page(source.file, number, settings)
+    document, own_number = source.place(number)
+    page = _format(document.media_type).read_page(document.file, own_number, settings)
+    if isinstance(page, Page):
+        return page.model_copy(update={"number": number, "attachment": document.name})
+    return replace(page, number=number, attachment=document.name)
 
 
 def _format(media_type: MediaType) -> Format:
@@ -133,6 +182,14 @@ def _format(media_type: MediaType) -> Format:
                 from stages.ocr import word_document
 
                 return word_document
+            case MediaType.MESSAGE:
+                from stages.ocr import message
+
+                return message
+            case MediaType.HTML:
+                from stages.ocr import web_page
+
+                return web_page
             case MediaType.TEXT:
                 from stages.ocr import plain_text
 

@@ -28,6 +28,8 @@ class Sheet:
     """
     own: tuple[Fragment, ...] = ()
     """What its text layer says."""
+    attachment: str | None = None
+    """As in `Page`."""
 
     @property
     def to_recognise(self) -> bool:
@@ -42,4 +44,4 @@ class Sheet:
             beside = uncovered(found.fragments, self.own) if found and readable else []
             found = Recognised([*self.own, *beside], engine=found.engine if found else None)
         page = page_of(self.number, found.fragments, self.size, self.source, found.engine)
-        return as_shown(page, found.turns)
+        return as_shown(page.model_copy(update={"attachment": self.attachment}), found.turns)

@@ -21,7 +21,7 @@ PAGE_TIME = timedelta(minutes=5)
 
 @stage(name="ocr", version=2)
 async def ocr(document: Document, context: StageContext, params: OcrParams) -> OcrOutput:
-    """Read a PDF, an image, a DOCX or a plain text: its text with the place of every word.
+    """Read a PDF, an image, a DOCX, an e-mail, HTML or a plain text: its text with the place of every word.
 
     Pages are read in child processes, and each is a checkpoint: a page that was read once is not
     read again, however often the stage is interrupted.
@@ -47,15 +47,15 @@ async def ocr(document: Document, context: StageContext, params: OcrParams) -> O
 
 
 def _asked_for(params: OcrParams, source: Source) -> list[int]:
-    pages = numbers(params.pages, source.pages)
+    pages = numbers(params.pages, source.all_pages)
     if len(pages) > MAX_PAGES:
         raise PermanentError(
-            f"the document has {source.pages:,} pages and at most {MAX_PAGES:,} are read: "
+            f"the document has {source.all_pages:,} pages and at most {MAX_PAGES:,} are read: "
             "split it, or ask for some `pages`"
         )
     if not pages:
         raise PermanentError(
-            f"the document has {source.pages:,} pages, and none of pages {params.pages}: ask for others"
+            f"the document has {source.all_pages:,} pages, and none of pages {params.pages}: ask for others"
         )
     return pages
 

@@ -40,7 +40,8 @@ def read_page(file: SourceFile, number: int, _settings: PageSettings) -> Page:
     """
     _check_unpacked_size(file)
     try:
-        document = docx.Document(file.path)
+        with file.open() as content:
+            document = docx.Document(content)
         text = "\n\n".join(part for part in _parts(document) if part)
     except _BROKEN as error:
         raise PermanentError(
@@ -50,7 +51,7 @@ def read_page(file: SourceFile, number: int, _settings: PageSettings) -> Page:
 
 
 def _check_unpacked_size(file: SourceFile) -> None:
-    with zipfile.ZipFile(file.path) as archive:
+    with file.open() as content, zipfile.ZipFile(content) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > MAX_UNPACKED:
         raise PermanentError(

@@ -141,7 +141,7 @@ def png_header(width: int, height: int) -> bytes:
     ("content", "words"),
     [
         (b"", "empty: submit a file"),
-        (b"GIF89a" + bytes(60), "submit PDF, PNG, JPEG, TIFF, WebP, BMP, DOCX and plain text"),
+        (b"GIF89a" + bytes(60), "submit PDF, PNG, JPEG, TIFF, WebP, BMP, DOCX, EML, HTML and plain text"),
         (b"\x7fELF" + bytes(60), "submit PDF"),
         (b"%PDF-1.7\nThis is not one.", "broken or cut short"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "save it as DOCX without a password"),
