@@ -6,6 +6,7 @@ from PIL import Image
 
 from stages.ocr.engine import Pixels
 
+_MAX_SHOWN = 4_000
 _MAX_SIDE = 10_000
 _JPEG_QUALITY = 90
 """Of what a service is sent, which takes at most 10 MB and 10,000 pixels a side."""
@@ -19,8 +20,10 @@ def jpeg(pixels: Pixels) -> bytes:
 
 
 def png(pixels: Pixels) -> bytes:
-    """Return a PNG."""
-    return _encoded(_image(pixels), "PNG")
+    """Return a PNG of at most 4,000 pixels a side."""
+    image = _image(pixels)
+    image.thumbnail((_MAX_SHOWN, _MAX_SHOWN))
+    return _encoded(image, "PNG")
 
 
 def _image(pixels: Pixels) -> Image.Image:

@@ -159,6 +159,23 @@ def finish_page(source: Source, number: int, settings: PageSettings, found: Reco
     return page.page(found)
 
 
+def draw_page(path: str, number: int, settings: PageSettings) -> bytes:
+    """Return the picture of a page as it is shown, as a PNG.
+
+    Raises:
+        PermanentError: the document can't be read, has not so many pages, or this one has no picture.
+    """
+    source = inspect(path, settings)
+    if not 1 <= number <= source.all_pages:
+        raise PermanentError(f"the document has {source.all_pages:,} pages, and no page {number:,}")
+    page = _load(source, number, settings)
+    if isinstance(page, Page):
+        raise PermanentError(f"page {number} is plain text and has no picture: its text is in the output")
+    from stages.ocr.picture import png
+
+    return png(page.render(settings.dpi))
+
+
 def _load(source: Source, number: int, settings: PageSettings) -> "Page | Sheet":
     document, own_number = source.place(number)
     page = _format(document.media_type).read_page(document.file, own_number, settings)
