@@ -45,5 +45,5 @@ async def page_image(
         params = await client.save_document(job, path)
         password = params.get("ocr", {}).get("password")
         settings = PageSettings(dpi, password=password if isinstance(password, str) else None)
-        content = await children.run(0, draw_page, str(path), number, settings, timeout=_TIME)
+        content = await children.run(0, draw_page, str(path), number, settings, timeout=_TIME, cpu=_TIME)
     return Response(content, media_type="image/png", headers=_HEADERS)

@@ -160,6 +160,7 @@ class StageContext:
         function: Callable[[*Arguments], T],
         *arguments: *Arguments,
         timeout: timedelta | None = None,
+        cpu: timedelta | None = None,
     ) -> T:
         """Run a plain function in a child process and return what it returns, or raise what it raises.
 
@@ -167,8 +168,8 @@ class StageContext:
         and its arguments must be picklable: a module-level function of plain values. What it returns comes
         back as JSON: annotate it with a type that pydantic can turn into JSON and back. At most as many
         run at once as the worker has processors to give. The child is killed, with everything that it
-        started, when the attempt is cancelled or the call takes longer than `timeout`, and dies with the
-        worker.
+        started, when the attempt is cancelled or the call takes longer than `timeout` or, on Linux, more
+        processor time than `cpu`, and dies with the worker.
 
         Raises:
             DefinitionError: the function or its arguments can't go to a child process.
@@ -179,7 +180,7 @@ class StageContext:
         """
         await self._services.trusted()
         served, self._served = self._served, self._served + 1
-        return await self._processes.run(served, function, *arguments, timeout=timeout)
+        return await self._processes.run(served, function, *arguments, timeout=timeout, cpu=cpu)
 
     async def checkpoint(
         self,

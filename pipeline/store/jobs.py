@@ -82,7 +82,7 @@ class Jobs:
 
     @translated
     async def submitted(self, job: str, tenant: str) -> Doc:
-        """Return what was submitted with a job: its document, with the bytes where they are inline, and params.
+        """Return what was submitted with a job: its document, inline bytes included, and params.
 
         Raises:
             NotFound: this tenant has no such job.

@@ -38,15 +38,20 @@ def read_page(file: SourceFile, number: int, _settings: PageSettings) -> Page:
     try:
         text = "\n\n".join(part for part in _parts(message) if part)
     except _BROKEN as error:
-        raise PermanentError(
-            f"the message is broken ({error}): open it in a mail program and save it again"
-        ) from error
+        raise _broken(error) from error
     return Page(number=number, text=text, method="text" if text else "empty")
 
 
 def attachment_names(content: bytes) -> list[str]:
-    """Return the attachments' names, in order; one without a name is called by its type."""
-    return [_name(part) for part in _attachments(_parsed(content))]
+    """Return the attachments' names, in order; one without a name is called by its type.
+
+    Raises:
+        PermanentError: the message is broken, or they are too many.
+    """
+    try:
+        return [_name(part) for part in _attachments(_parsed(content))]
+    except _BROKEN as error:
+        raise _broken(error) from error
 
 
 def attached(content: bytes, index: int) -> bytes:
@@ -66,7 +71,14 @@ def attached(content: bytes, index: int) -> bytes:
 
 
 def _parsed(content: bytes) -> EmailMessage:
-    return email.message_from_bytes(content, policy=policy.default)
+    try:
+        return email.message_from_bytes(content, policy=policy.default)
+    except _BROKEN as error:
+        raise _broken(error) from error
+
+
+def _broken(error: Exception) -> PermanentError:
+    return PermanentError(f"the message is broken ({error}): open it in a mail program and save it again")
 
 
 def _attachments(message: EmailMessage) -> list[EmailMessage]:

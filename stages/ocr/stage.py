@@ -17,6 +17,8 @@ MAX_PAGES = 5000
 PAGE_BREAK = "\f"
 PAGE_TIME = timedelta(minutes=5)
 """For one page, or for a first look at a document; a scanned page takes two or three seconds."""
+PAGE_CPU = timedelta(minutes=2)
+"""Of processor time, for the same; a page that lies on its side, under two engines, takes ten seconds."""
 
 
 @stage(name="ocr", version=2)
@@ -31,14 +33,14 @@ async def ocr(document: Document, context: StageContext, params: OcrParams) -> O
         PartError: a page cannot be read; `__cause__` says why.
     """
     path, settings = str(await document.path()), params.settings()
-    source = await context.run_process(inspect, path, settings, timeout=PAGE_TIME)
-    pages = _asked_for(params, source)
+    source = await context.run_process(inspect, path, settings, timeout=PAGE_TIME, cpu=PAGE_CPU)
+    pages = pages_to_read(params, source)
     read = _by_textract(context, source, settings) if params.engine == "textract" else None
 
     async def page(number: int) -> Page:
         if read is not None:
             return await read(number)
-        return await context.run_process(read_page, source, number, settings, timeout=PAGE_TIME)
+        return await context.run_process(read_page, source, number, settings, timeout=PAGE_TIME, cpu=PAGE_CPU)
 
     # Twice as many as are read at once: no process waits while pages that were read are being saved.
     read_or_saved = 2 * context.processes
@@ -46,7 +48,12 @@ async def ocr(document: Document, context: StageContext, params: OcrParams) -> O
     return _joined(found, source.engine)
 
 
-def _asked_for(params: OcrParams, source: Source) -> list[int]:
+def pages_to_read(params: OcrParams, source: Source) -> list[int]:
+    """Return the numbers of the pages that a job asks for.
+
+    Raises:
+        PermanentError: they are too many, or none.
+    """
     pages = numbers(params.pages, source.all_pages)
     if len(pages) > MAX_PAGES:
         raise PermanentError(
@@ -69,11 +76,15 @@ def _by_textract(
     engine = TextractEngine.by_environment()
 
     async def page(number: int) -> Page:
-        look = await context.run_process(look_at_page, source, number, settings, timeout=PAGE_TIME)
+        look = await context.run_process(
+            look_at_page, source, number, settings, timeout=PAGE_TIME, cpu=PAGE_CPU
+        )
         if look.page is not None:
             return look.page
         found = await engine.recognise(look.picture, look.size)
-        return await context.run_process(finish_page, source, number, settings, found, timeout=PAGE_TIME)
+        return await context.run_process(
+            finish_page, source, number, settings, found, timeout=PAGE_TIME, cpu=PAGE_CPU
+        )
 
     return page
 
