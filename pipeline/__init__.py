@@ -31,12 +31,22 @@ Words
 """
 
 from pipeline.context import Document, Progress, StageContext
-from pipeline.errors import PermanentError, Snooze, TemporaryError
+from pipeline.errors import (
+    ChildError,
+    ChildProcessDied,
+    InvalidAnswer,
+    PermanentError,
+    Snooze,
+    TemporaryError,
+)
 from pipeline.stage import Pipeline, RetryPolicy, Stage, stage
 from pipeline.trial import run_stage
 
 __all__ = [
+    "ChildError",
+    "ChildProcessDied",
     "Document",
+    "InvalidAnswer",
     "PermanentError",
     "Pipeline",
     "Progress",

@@ -74,6 +74,10 @@ class AttemptServices(Protocol):
         """Return the body of an earlier stage's output."""
         ...
 
+    async def previous(self) -> Mapping[str, Any] | None:
+        """Return the body of this stage's own newest earlier output of the same input and version."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -108,6 +112,7 @@ class StageContext:
         task: str,
         stage: str,
         attempt: int,
+        max_attempts: int,
         document: Document,
         services: AttemptServices,
         earlier: Mapping[type[BaseModel], str],
@@ -118,6 +123,8 @@ class StageContext:
         self.stage = stage
         self.attempt = attempt
         """1 for the first attempt."""
+        self.max_attempts = max_attempts
+        """Attempts that this task has in all; the last one is followed by none."""
         self.document = document
         self._services = services
         self._earlier = earlier
@@ -154,6 +161,15 @@ class StageContext:
             if issubclass(given, model):
                 return model.model_validate(await self._services.output(stage))
         raise LookupError(f"no stage before {self.stage!r} gives {model.__name__}")
+
+    async def previous(self, model: type[Model]) -> Model | None:
+        """Return what this stage wrote for this job when it ran before, of the same input; None if it didn't.
+
+        That of the newest earlier run, in the same version of the stage. A stage that is run again can
+        take over what was good in it.
+        """
+        body = await self._services.previous()
+        return None if body is None else model.model_validate(body)
 
     async def run_process(
         self,

@@ -30,6 +30,8 @@ class MemoryServices:
         self.saved: dict[str, Any] = {}
         self.reported: list[Progress] = []
         self.remembered: dict[str, Any] = {}
+        self.earlier: Mapping[str, Any] | None = None
+        """What this stage wrote when it ran before, if it is to know that."""
 
     async def document_path(self) -> Path:
         """Return the file itself."""
@@ -65,6 +67,10 @@ class MemoryServices:
         """Return the body given for that stage."""
         body: Mapping[str, Any] = self.outputs[stage]
         return body
+
+    async def previous(self) -> Mapping[str, Any] | None:
+        """Return what was given as this stage's own earlier output."""
+        return self.earlier
 
 
 async def run_stage(
@@ -104,6 +110,7 @@ async def run_stage(
             task=f"trial:{stage.name}:1",
             stage=stage.name,
             attempt=1,
+            max_attempts=1,
             document=document,
             services=services,
             earlier=names,

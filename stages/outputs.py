@@ -50,9 +50,11 @@ class Page(BaseModel):
     """Blocks in reading order, parted by empty lines."""
     attachment: str | None = None
     """The name of the attachment that it is a page of; None for pages of the document itself."""
-    method: Literal["text-layer", "ocr-layer", "ocr", "text-layer+ocr", "text", "empty"]
+    method: Literal["text-layer", "ocr-layer", "ocr", "text-layer+ocr", "text", "empty", "failed"]
     """Where the text is from: a PDF's own layer, the invisible layer that an earlier OCR left in it,
-    recognition, both, the file's own text, nothing there."""
+    recognition, both, the file's own text, nothing there; it could not be read and was skipped."""
+    error: str | None = None
+    """Why it could not be read."""
     engine: str | None = None
     """What recognised it, such as `rapidocr 3.10.0`; None where nothing was to be recognised."""
     confidence: Confidence | None = None

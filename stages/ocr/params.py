@@ -1,6 +1,6 @@
 """What a job can ask of the stage."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
@@ -31,6 +31,10 @@ class OcrParams(BaseModel, extra="forbid", hide_input_in_errors=True):
     page are passed over."""
     password: Annotated[SecretStr, Field(max_length=127)] | None = None
     """Of an encrypted PDF. It is kept with the job, for as long as that is."""
+
+    on_page_error: Literal["fail", "skip"] = "fail"
+    """What a page does that can't be read after all attempts: it fails the job, or is marked as failed
+    and passed over. When the stage is run again, only pages that are marked are read again."""
 
     def settings(self) -> PageSettings:
         """Return what child processes need to know."""

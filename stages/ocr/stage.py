@@ -7,6 +7,7 @@ from pipeline import Document, PermanentError, StageContext, stage
 from stages.ocr.extra import required_packages
 from stages.ocr.language import TEXTRACT, check_languages
 from stages.ocr.page_range import numbers
+from stages.ocr.pages import passing_over, read_earlier
 from stages.ocr.params import OcrParams
 from stages.ocr.reader import Source, finish_page, inspect, look_at_page, read_page
 from stages.ocr.settings import PageSettings
@@ -30,7 +31,7 @@ async def ocr(document: Document, context: StageContext, params: OcrParams) -> O
 
     Raises:
         PermanentError: the document is nothing that can be read; the message says what to do.
-        PartError: a page cannot be read; `__cause__` says why.
+        PartError: a page cannot be read, and is not to be passed over; `__cause__` says why.
     """
     path, settings = str(await document.path()), params.settings()
     source = await context.run_process(inspect, path, settings, timeout=PAGE_TIME, cpu=PAGE_CPU)
@@ -38,13 +39,24 @@ async def ocr(document: Document, context: StageContext, params: OcrParams) -> O
     read = _by_textract(context, source, settings) if params.engine == "textract" else None
 
     async def page(number: int) -> Page:
+        if number in known:
+            return known[number]
         if read is not None:
             return await read(number)
         return await context.run_process(read_page, source, number, settings, timeout=PAGE_TIME, cpu=PAGE_CPU)
 
+    skips = params.on_page_error == "skip"
+    known = await read_earlier(context) if skips else {}
     # Twice as many as are read at once: no process waits while pages that were read are being saved.
     read_or_saved = 2 * context.processes
-    found = await context.each(pages, page, Page, unit="page", concurrency=read_or_saved, number=int)
+    found = await context.each(
+        pages,
+        passing_over(context, page) if skips else page,
+        Page,
+        unit="page",
+        concurrency=read_or_saved,
+        number=int,
+    )
     return _joined(found, source.engine)
 
 

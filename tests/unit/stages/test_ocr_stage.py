@@ -4,19 +4,21 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
 from rapidfuzz.distance import Levenshtein
 
-from pipeline import PermanentError, Progress, run_stage
+from pipeline import ChildProcessDied, PermanentError, Progress, StageContext, run_stage
 from pipeline.errors import PartError
 from pipeline.trial import MemoryServices
 from stages.ocr import OcrParams, ocr
+from stages.ocr.pages import passing_over
 from stages.ocr.reader import inspect, read_page
 from stages.ocr.settings import PageSettings
-from stages.outputs import OcrOutput
+from stages.outputs import OcrOutput, Page
 from tests.ocr_documents import SENTENCES, draw_pdf, write_lines
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -145,3 +147,14 @@ def test_missing_engine_names_the_command_that_installs_it(tmp_path: Path) -> No
     message = failed.stderr.splitlines()[-1]
     assert message.startswith("pipeline.errors.PermanentError: the OCR stage needs pypdfium2")
     assert message.endswith("run `pip install 'millrace[engines]'`")
+
+
+async def test_page_that_may_be_read_next_time_is_marked_at_the_last_attempt_only() -> None:
+    async def dies(number: int) -> Page:
+        raise ChildProcessDied(f"killed while it read page {number}")
+
+    early, last = (SimpleNamespace(attempt=attempt, max_attempts=3) for attempt in (2, 3))
+    with pytest.raises(ChildProcessDied):
+        await passing_over(cast("StageContext", early), dies)(7)
+    page = await passing_over(cast("StageContext", last), dies)(7)
+    assert (page.number, page.method, page.error) == (7, "failed", "killed while it read page 7")
