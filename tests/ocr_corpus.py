@@ -99,10 +99,10 @@ def bomb_pdf_image() -> bytes:
 
 
 def bomb_pdf_forms() -> bytes:
-    """A page that paints a form ten times, which paints another ten times, and so on: 10 ** 6 letters."""
+    """A page that paints a form ten times, which paints another ten times, and so on: 10 ** 5 letters."""
     forms = []
-    for depth in range(7):
-        last = depth == 6
+    for depth in range(6):
+        last = depth == 5
         inner = b"BT /F 9 Tf (x) Tj ET " if last else b"/X Do " * 10
         resources = b"/Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >>"
         if not last:
