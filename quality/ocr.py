@@ -1,7 +1,7 @@
 """The OCR part: error rates of pages by engine, as they are and degraded.
 
 Pages of the example documents, and one in columns. Every engine that is installed reads all of them;
-what has no floor is only told, as Tesseract's rates of pages that were degraded on purpose.
+what has no floor is only told, as Tesseract's rates.
 """
 
 import json
@@ -41,7 +41,7 @@ async def measure() -> list[Score]:
     """Return the error rates of every sample by every engine that is installed."""
     engines: tuple[EngineName, ...] = ("rapidocr",)
     if find_spec("tesserocr") is not None:
-        engines = ("rapidocr", "tesseract", "auto")
+        engines = ("rapidocr", "tesseract")
     with TemporaryDirectory(prefix="millrace-quality-") as folder:
         samples = list(_samples(Path(folder)))
         return [_score(sample, engine) for engine in engines for sample in samples]
@@ -73,7 +73,6 @@ def _score(sample: Sample, engine: EngineName) -> Score:
     settings = OcrParams(engine=engine, force_ocr=True).settings()
     page = read_page(inspect(str(sample.path), settings), sample.page, settings)
     rates = error_rates(page.text, sample.text)
-    # Tesseract alone is chosen for its speed: nobody is promised what it makes of bad scans.
-    floor = None if engine == "tesseract" and sample.floor is _DEGRADED else sample.floor
-    note = f"read by {page.engine}" if engine == "auto" else f"confidence {page.confidence}"
-    return Score(sample.name, engine, rates, floor, note)
+    # Tesseract is chosen for its speed: nobody is promised how well it reads.
+    floor = sample.floor if engine == "rapidocr" else None
+    return Score(sample.name, engine, rates, floor, f"confidence {page.confidence}")

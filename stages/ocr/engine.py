@@ -1,6 +1,5 @@
 """The one interface of the OCR engines, and which of them read a page."""
 
-from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -31,8 +30,8 @@ class Engine(Protocol):
         ...
 
 
-def engines_for(settings: PageSettings) -> tuple[Engine, ...]:
-    """Return the engines to ask, one after the other until one is sure of what it read.
+def engine_for(settings: PageSettings) -> Engine:
+    """Return the engine that reads a page.
 
     Raises:
         PermanentError: an engine is not installed, or does not read a language; the message says
@@ -40,23 +39,16 @@ def engines_for(settings: PageSettings) -> tuple[Engine, ...]:
     """
     match settings.engine:
         case "rapidocr":
-            return (_rapidocr(settings),)
+            return _rapidocr(settings)
         case "tesseract":
-            return (_tesseract(settings),)
+            return _tesseract(settings)
         case "auto":
-            return _best_of_all(settings)
+            # Tesseract's confidence doesn't tell what it has missed, so it can't be asked first.
+            missing = unread(settings.languages, RAPIDOCR)
+            return _tesseract(settings) if missing else _rapidocr(settings)
         case "textract":
             # It needs credentials, which child processes have not.
             raise AssertionError("textract is asked by the worker itself")
-
-
-def _best_of_all(settings: PageSettings) -> tuple[Engine, ...]:
-    by_rapidocr = not unread(settings.languages, RAPIDOCR)
-    if not by_rapidocr:
-        return (_tesseract(settings),)
-    if find_spec("tesserocr") is None or not _has_data(settings):
-        return (_rapidocr(settings),)
-    return _tesseract(settings), _rapidocr(settings)
 
 
 def _rapidocr(settings: PageSettings) -> Engine:
@@ -69,9 +61,3 @@ def _tesseract(settings: PageSettings) -> Engine:
     with required_packages("tesseract"):
         from stages.ocr.tesseract_engine import TesseractEngine
     return TesseractEngine(settings.languages)
-
-
-def _has_data(settings: PageSettings) -> bool:
-    from stages.ocr.tesseract_data import missing_languages
-
-    return not missing_languages(settings.languages)

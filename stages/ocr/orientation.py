@@ -1,6 +1,5 @@
 """Recognises pages, also those that were scanned sideways or upside down."""
 
-from collections.abc import Sequence
 from statistics import fmean
 
 import numpy as np
@@ -11,27 +10,15 @@ from stages.outputs import Box, Page
 
 _CONFIDENT = 0.8
 """Mean confidence: pages the right way up have over 0.9, the wrong way up about 0.6 at most."""
-_SURE = 0.9
-"""Mean confidence from which on no other engine is asked."""
 _FEW_CHARACTERS = 20
 """Less text than that tells nothing about the page."""
 
 
-def recognise(engines: Sequence[Engine], image: Pixels) -> Recognised:
+def recognise(engine: Engine, image: Pixels) -> Recognised:
     """Recognise a page whichever way up it is; boxes are in the pixels of the turned image.
 
-    What the first engine is sure of is taken; what none is sure of, from the last one.
+    A page whose lines run downwards, or that can hardly be read, is recognised once more, turned.
     """
-    found = Recognised([])
-    for engine in engines:
-        found = _upright(engine, image)
-        if _confidence(found.fragments) >= _SURE:
-            break
-    return found
-
-
-def _upright(engine: Engine, image: Pixels) -> Recognised:
-    """Recognise a page; once more, turned, if its lines run downwards or can hardly be read."""
     straight = Recognised(engine.recognise(image), engine=engine.name)
     turns = _likely_turns(straight.fragments)
     if not turns:

@@ -15,8 +15,8 @@ class OcrParams(BaseModel, extra="forbid", hide_input_in_errors=True):
 
     engine: EngineName = "rapidocr"
     """What recognises pages. `rapidocr` is best on bad scans, `tesseract` five times as fast and reads
-    more scripts, `auto` asks Tesseract first where it is installed and RapidOCR for pages of which that
-    is not sure; `textract` sends page images to Amazon, and has to be asked for by name."""
+    more scripts, `auto` takes RapidOCR where it reads the languages, else Tesseract; `textract` sends
+    page images to Amazon, and has to be asked for by name."""
     languages: Annotated[tuple[Language, ...], Field(max_length=8)] = ()
     """ISO 639 codes such as `de`, or names of Tesseract's data. RapidOCR reads all of its languages
     (Latin script, Chinese, Japanese) at once and refuses others; Tesseract reads English when none is

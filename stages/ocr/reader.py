@@ -124,11 +124,11 @@ def read_page(source: Source, number: int, settings: PageSettings) -> Page:
         return page
     if not page.to_recognise:
         return page.page()
-    from stages.ocr.engine import engines_for
+    from stages.ocr.engine import engine_for
     from stages.ocr.orientation import recognise
 
-    engines, pixels = engines_for(settings), page.render(settings.dpi)
-    return page.page(recognise(engines, pixels).scaled(page.size[0] / pixels.shape[1]))
+    engine, pixels = engine_for(settings), page.render(settings.dpi)
+    return page.page(recognise(engine, pixels).scaled(page.size[0] / pixels.shape[1]))
 
 
 def look_at_page(source: Source, number: int, settings: PageSettings) -> Look:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 EngineName = Literal["rapidocr", "tesseract", "textract", "auto"]
-"""`auto`: Tesseract where it is installed, and RapidOCR for pages of which that is not sure."""
+"""`auto`: RapidOCR where it reads the languages, else Tesseract."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import ANY, Stubber
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from pipeline import PermanentError, Snooze, TemporaryError, run_stage
 from pipeline.errors import PartError
@@ -63,14 +63,6 @@ def test_skew_is_measured(tmp_path: Path, engine: Any) -> None:
     assert found == wanted
 
 
-def test_auto_takes_the_fast_engine_only_where_that_is_sure(tmp_path: Path) -> None:
-    clean = picture_of(*SENTENCES[:2])
-    assert (read(scan(tmp_path, clean), AUTO).engine or "").startswith("tesseract")
-    blurred = clean.filter(ImageFilter.GaussianBlur(7))
-    page = read(scan(tmp_path, blurred), AUTO)
-    assert (page.engine or "").startswith("rapidocr")
-
-
 def test_auto_asks_tesseract_for_what_only_that_reads(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -96,8 +88,8 @@ def test_missing_extra_names_the_command_that_installs_it(tmp_path: Path, extra:
     code = (
         f"import sys, anyio; sys.modules[{module!r}] = None\n"
         "from pathlib import Path; from pipeline import run_stage; from stages.ocr import OcrParams, ocr\n"
-        "from stages.ocr.engine import engines_for; from stages.ocr.settings import PageSettings\n"
-        f"if {extra!r} == 'tesseract': engines_for(PageSettings(engine='tesseract'))\n"
+        "from stages.ocr.engine import engine_for; from stages.ocr.settings import PageSettings\n"
+        f"if {extra!r} == 'tesseract': engine_for(PageSettings(engine='tesseract'))\n"
         f"from functools import partial; params = OcrParams(engine={extra!r})\n"
         "if __name__ == '__main__': anyio.run(partial(run_stage, ocr, Path(sys.argv[1]), params=params))"
     )
