@@ -51,7 +51,7 @@ clean:
 	touch $@
 
 .venv/dev-ready: .venv/pip-ready pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engines,embedded,motor,otlp,probablepeople,spacy]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engines,tesseract,textract,probablepeople,spacy,embedded,motor,otlp]"
 	touch $@ .venv/demo-ready
 
 # Node's driver, for the test that submits with it. Without npm that test fails, and says what to install.

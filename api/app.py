@@ -8,13 +8,14 @@ import anyio
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from api import batches, failures, health, operations, rest, schedules, streams, submissions
+from api import batches, failures, health, operations, pages, rest, schedules, streams, submissions
 from api.page import page_routes
 from api.problems import install_handlers
 from api.seals import KEY_BYTES, KEY_NAME, Seals
 from api.services import Services
 from api.teller import Teller
 from pipeline.feed import Feed
+from pipeline.processes import Processes
 from pipeline.settings import ApiSettings, StoreSettings, WorkerSettings
 from pipeline.stage import Pipeline
 from pipeline.store import Store
@@ -47,7 +48,8 @@ def create_app(
             seals = Seals(await store.keys.get(KEY_NAME, KEY_BYTES))
             known = {each.name: each for each in sorted(pipelines, key=lambda each: each.version)}
             app.state.services = Services(store, feed, seals, Teller(seals), settings, known)
-            async with anyio.create_task_group() as group:
+            async with anyio.create_task_group() as group, Processes(1) as children:
+                app.state.children = children
                 if worker is None:
                     group.start_soon(feed.run)
                     yield
@@ -68,7 +70,7 @@ def create_app(
     app.openapi_version = "3.2.0"
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False)
     install_handlers(app)
-    for routes in (submissions, rest, failures, batches, schedules, operations, streams, health):
+    for routes in (submissions, rest, pages, failures, batches, schedules, operations, streams, health):
         app.include_router(routes.router)
     app.router.routes.extend(page_routes())
     return app

@@ -11,8 +11,10 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from pipeline.errors import (
+    ChildProcessDied,
     MillraceError,
     NotFound,
+    PermanentError,
     StateConflict,
     StoreError,
     StoreUnavailable,
@@ -50,6 +52,8 @@ class BadRequest(MillraceError):
 _STATUS: list[tuple[type[MillraceError], HTTPStatus]] = [
     (NotFound, HTTPStatus.NOT_FOUND),
     (StateConflict, HTTPStatus.CONFLICT),
+    (PermanentError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (ChildProcessDied, HTTPStatus.UNPROCESSABLE_ENTITY),
     (SubmissionError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (BadRequest, HTTPStatus.BAD_REQUEST),

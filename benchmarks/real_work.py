@@ -28,16 +28,14 @@ from pipeline.client import Client
 from pipeline.settings import WorkerSettings
 from pipeline.store import Store
 from pipeline.store.changes import FEED
-from stages.ocr import ocr
+from stages.ocr import OcrParams, ocr
 from stages.ocr.reader import Source, inspect, read_page
-from stages.ocr.settings import PageSettings
-from stages.ocr.stage import OcrParams
 from stages.outputs import Page
 
 SCANS = Pipeline("scans", [ocr])
 _NAME = "benchmarks.real_work:SCANS"
 _TARGET = 0.95
-_SETTINGS = PageSettings(OcrParams().dpi, OcrParams().force_ocr)
+_SETTINGS = OcrParams().settings()
 
 
 async def measure(form: Form) -> list[Figure]:
@@ -126,7 +124,7 @@ async def _read_bare(pool: ProcessPoolExecutor, paths: Sequence[Path]) -> float:
 
 def _read_all(pool: ProcessPoolExecutor, paths: Sequence[Path]) -> None:
     if len(paths) == 1:
-        source = pool.submit(inspect, str(paths[0])).result()
+        source = pool.submit(inspect, str(paths[0]), _SETTINGS).result()
         pages = [pool.submit(read_page, source, number, _SETTINGS) for number in _numbers(source)]
     else:
         pages = [pool.submit(_read_first_page, str(path)) for path in paths]
@@ -139,4 +137,4 @@ def _numbers(source: Source) -> range:
 
 
 def _read_first_page(path: str) -> Page:
-    return read_page(inspect(path), 1, _SETTINGS)
+    return read_page(inspect(path, _SETTINGS), 1, _SETTINGS)

@@ -39,13 +39,24 @@ Words
 """
 
 from pipeline.context import Document, Progress, StageContext
-from pipeline.errors import InDoubt, PermanentError, Snooze, TemporaryError
+from pipeline.errors import (
+    ChildError,
+    ChildProcessDied,
+    InDoubt,
+    InvalidAnswer,
+    PermanentError,
+    Snooze,
+    TemporaryError,
+)
 from pipeline.stage import Pipeline, RetryPolicy, Stage, stage
 from pipeline.trial import run_stage
 
 __all__ = [
+    "ChildError",
+    "ChildProcessDied",
     "Document",
     "InDoubt",
+    "InvalidAnswer",
     "PermanentError",
     "Pipeline",
     "Progress",

@@ -45,6 +45,7 @@ class Attempt:
         self._cleanup = cleanup
         self._path: Path | None = None
         self._reading: anyio.Lock | None = None
+        self._stage_version = stage.version
         # Checkpoints of another version, or of another input, are not this attempt's.
         self._version = stage.version
         self._prefix = f"{stage.version}.{holding.task.input.sha256[:16]}."
@@ -137,4 +138,14 @@ class Attempt:
         outputs = self._desk.store.outputs
         return await until_available(
             lambda: outputs.body(task.job, stage, revision, as_of=task.as_of), "reading an output"
+        )
+
+    async def previous(self) -> Mapping[str, Any] | None:
+        """Return the body of this stage's newest earlier output of the same input and version."""
+        task = self._task
+        if task.revision == 1:
+            return None
+        outputs = self._desk.store.outputs
+        return await until_available(
+            lambda: outputs.previous(task, self._stage_version), "reading an earlier output"
         )

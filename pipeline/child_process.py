@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 
 import anyio
@@ -29,6 +30,9 @@ MAX_CALLS = 1_000
 
 _CLOSED = 5.0
 """Seconds in which a child ends that has closed its pipe: it does when it dies."""
+
+_BEGINNING = 10.0
+"""Seconds of processor time for imports, which a child's first call has on top of its own."""
 
 _SECRET = re.compile(
     r"(^|_)(AUTH|COOKIES?|CREDENTIALS?|DSN|HEADERS|KEYS?|PAT|URI)(_|$)|PASSPHRASE|PASSW|SECRET|TOKEN", re.I
@@ -66,6 +70,8 @@ class ChildProcess:
         self._unsent = _framed(child.Setup.by_this_process(memory).encoded())
         self._calls = 0
         self._sound = True
+        self._bounded = False
+        """Whether its last call had a limit of processor time."""
         self._ended = anyio.Event()
         self._call = CancelScope()
         """Of the call that runs, if any."""
@@ -87,17 +93,21 @@ class ChildProcess:
             and self._held() <= self._memory / 2
         )
 
-    async def call(self, message: bytes, timeout: timedelta | None) -> tuple[bool, bytearray]:
+    async def call(
+        self, message: bytes, timeout: timedelta | None, cpu: timedelta | None = None
+    ) -> tuple[bool, bytearray]:
         """Send a call and return whether the answer is an error, and its JSON.
 
         However else this ends, the child is not reusable, and is to be ended.
 
         Raises:
-            ChildProcessDied: it ended, or took longer than `timeout`; the message says how.
+            ChildProcessDied: it ended, or took longer than `timeout` or more processor time than `cpu`;
+                the message says how.
             InvalidAnswer: its answer is too large or none at all.
         """
         self._calls += 1
         self._sound = False
+        self._allow(cpu)
         try:
             seconds = inf if timeout is None else timeout.total_seconds()
             with anyio.move_on_after(seconds) as self._call:
@@ -140,6 +150,28 @@ class ChildProcess:
             )
         return bool(is_error), await self._pipes.receive(length)
 
+    def _allow(self, cpu: timedelta | None) -> None:
+        """Bound the processor time of the next call, to a second; on Linux only."""
+        if sys.platform != "linux" or (cpu is None and not self._bounded):
+            return
+        self._bounded = cpu is not None
+        with suppress(ProcessLookupError, FileNotFoundError):  # it has ended: the call will tell
+            _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_CPU)
+            soft = hard
+            if cpu is not None:
+                begins = _BEGINNING if self._calls == 1 else 0.0
+                most = ceil(self._used() + cpu.total_seconds() + begins)
+                soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            # The hard limit stays: it could not be raised again for the next call.
+            resource.prlimit(self._process.pid, resource.RLIMIT_CPU, (soft, hard))
+
+    def _used(self) -> float:
+        """Return its seconds of processor time until now."""
+        with open(f"/proc/{self._process.pid}/stat", "rb", buffering=0) as status:
+            # Behind the name, which may hold spaces: user and system time are fields 14 and 15 of all.
+            ticks = status.read().rpartition(b")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
     def _held(self) -> int:
         """Return the bytes that count against its limit, 0 where the system doesn't tell."""
         if sys.platform != "linux":
@@ -152,6 +184,8 @@ class ChildProcess:
         if status >= 0:
             return f"exited with code {status}"
         name = signal.Signals(-status).name
+        if -status == signal.SIGXCPU:
+            return f"took more processor time than it may ({name})"
         starved = -status in (signal.SIGKILL, signal.SIGABRT)
         return f"killed by {name}" + (" (out of memory, perhaps)" if starved else "")
 

@@ -14,6 +14,7 @@ from pipeline.model import DEFAULT_TENANT
 from pipeline.reasons import WhyView, why
 from pipeline.store import Store
 from pipeline.store.documents import CHUNK_BYTES, InlineFile, StoredFile
+from pipeline.store.tasks import document_reference
 from pipeline.submission import batch_document, clean_name, job_document
 from pipeline.views import AttemptView, BatchView, JobView, attempt_views, batch_view, job_view
 
@@ -112,6 +113,17 @@ class Client:
         if not tasks:
             raise NotFound(f"job {job} has no output of stage {stage!r} (yet)")
         return await self._store.outputs.body(job, stage, tasks[-1]["revision"])
+
+    async def save_document(self, job: str, path: Path) -> Mapping[str, Any]:
+        """Write a job's document to a local file; returns the job's params, by stage.
+
+        Raises:
+            NotFound: this tenant has no such job, or its document is gone.
+        """
+        found = await self._store.jobs.submitted(job, self.tenant)
+        await self._store.documents.save(document_reference(found["document"]), path)
+        params: Mapping[str, Any] = found.get("params", {})
+        return params
 
     async def cancel(self, job: str) -> JobView:
         """Cancel a job; a running attempt stops when it hears of it.

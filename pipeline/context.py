@@ -74,6 +74,10 @@ class AttemptServices(Notes, Protocol):
         """Return the body of an earlier stage's output."""
         ...
 
+    async def previous(self) -> Mapping[str, Any] | None:
+        """Return the body of this stage's own newest earlier output of the same input and version."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -116,6 +120,7 @@ class StageContext:
         task: str,
         stage: str,
         attempt: int,
+        max_attempts: int,
         document: Document,
         services: AttemptServices,
         earlier: dict[type[BaseModel], str],
@@ -126,6 +131,8 @@ class StageContext:
         self.stage = stage
         self.attempt = attempt
         """1 for the first attempt."""
+        self.max_attempts = max_attempts
+        """Attempts that this task has in all; the last one is followed by none."""
         self.document = document
         self._services = services
         self._earlier = earlier
@@ -199,11 +206,21 @@ class StageContext:
                 return model.model_validate(await self._services.output(stage))
         raise NoOutput(f"no stage before {self.stage!r} gives {model.__name__}, or this job skips it")
 
+    async def previous(self, model: type[Model]) -> Model | None:
+        """Return what this stage wrote for this job when it ran before, of the same input; None if it didn't.
+
+        That of the newest earlier run, in the same version of the stage. A stage that is run again can
+        take over what was good in it.
+        """
+        body = await self._services.previous()
+        return None if body is None else model.model_validate(body)
+
     async def run_process(
         self,
         function: Callable[[*Arguments], T],
         *arguments: *Arguments,
         timeout: timedelta | None = None,
+        cpu: timedelta | None = None,
     ) -> T:
         """Run a plain function in a child process and return what it returns, or raise what it raises.
 
@@ -211,8 +228,8 @@ class StageContext:
         and its arguments must be picklable: a module-level function of plain values. What it returns comes
         back as JSON: annotate it with a type that pydantic can turn into JSON and back. At most as many
         run at once as the worker has processors to give. The child is killed, with everything that it
-        started, when the attempt is cancelled or the call takes longer than `timeout`, and dies with the
-        worker.
+        started, when the attempt is cancelled or the call takes longer than `timeout` or, on Linux, more
+        processor time than `cpu`, and dies with the worker.
 
         Raises:
             DefinitionError: the function or its arguments can't go to a child process.
@@ -223,7 +240,7 @@ class StageContext:
         """
         await self._services.trusted()
         served, self._served = self._served, self._served + 1
-        return await self._processes.run(served, function, *arguments, timeout=timeout)
+        return await self._processes.run(served, function, *arguments, timeout=timeout, cpu=cpu)
 
     async def checkpoint(
         self,
@@ -303,10 +320,12 @@ class StageContext:
         *,
         unit: str = "part",
         concurrency: int | None = None,
+        number: Callable[[Part], int] | None = None,
     ) -> list[T]:
         """Do `function` for every part, some at a time, each one a checkpoint and a step of progress.
 
-        Parts are keyed and named by their position from 1: `page 3` in an error is the third part.
+        Parts are keyed and named by their position from 1, or by what `number` says, each by another:
+        `page 3` in an error is the third part, or the one of number 3.
         `concurrency` is at most the number of child processes when it is not given. Results come in
         the order of the parts.
 
@@ -314,7 +333,8 @@ class StageContext:
             PartError: a part failed; the others in flight were cancelled, the finished ones are kept.
         """
         saved = await self._load()
-        keys = [f"{unit}-{number}" for number in range(1, len(parts) + 1)]
+        numbers = list(map(number, parts)) if number else list(range(1, len(parts) + 1))
+        keys = [f"{unit}-{each}" for each in numbers]
         done = sum(key in saved for key in keys)
         self.progress(done, len(parts), unit)
         results: dict[int, T] = {}
@@ -334,7 +354,7 @@ class StageContext:
                         keys[index], lambda: function(part), type_, progress=step
                     )
                 except Exception as error:  # noqa: BLE001 -- whatever it is, it is passed on with its part
-                    failed = failed or _part_error(f"{unit} {index + 1}", error)
+                    failed = failed or _part_error(f"{unit} {numbers[index]}", error)
                     scope.cancel()
 
         async with anyio.create_task_group() as group:

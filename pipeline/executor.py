@@ -82,6 +82,7 @@ class Executor:
             task=task.id,
             stage=stage.name,
             attempt=task.attempt,
+            max_attempts=task.max_attempts,
             document=document,
             services=services,
             earlier={each.output: each.name for each in before},

@@ -61,13 +61,15 @@ class Processes:
         function: Callable[[*Arguments], T],
         *arguments: *Arguments,
         timeout: timedelta | None = None,
+        cpu: timedelta | None = None,
     ) -> T:
         """Run a function in a child process and return what it returns, or raise what it raises.
 
         The function and its arguments must be picklable; its annotated return type, something that
         pydantic can turn into JSON and back: so it comes back. `served` is how many calls the caller has
         had; those with fewer go first. The child is killed, with everything that it started, when the
-        call is cancelled or takes longer than `timeout`, and dies with this process.
+        call is cancelled, takes longer than `timeout` or more processor time than `cpu` (on Linux), and
+        dies with this process.
 
         Raises:
             DefinitionError: the function or its arguments can't go to a child process.
@@ -79,7 +81,7 @@ class Processes:
         type_ = AnswerType.of(function)
         message = _pickled(function, arguments)
         async with self._turn(served), self._child() as child:
-            is_error, answer = await child.call(message, timeout)
+            is_error, answer = await child.call(message, timeout, cpu)
             if is_error:
                 raise Raised.of(answer).error()
             return type_.load(answer)

@@ -33,6 +33,8 @@ class MemoryServices:
         """Of effects, see `StageContext.once`."""
         self.reported: list[Progress] = []
         self.remembered: dict[str, Any] = {}
+        self.earlier: Mapping[str, Any] | None = None
+        """What this stage wrote when it ran before, if it is to know that."""
 
     async def document_path(self) -> Path:
         """Return the file itself."""
@@ -77,6 +79,10 @@ class MemoryServices:
         body: Mapping[str, Any] = self.outputs[stage]
         return body
 
+    async def previous(self) -> Mapping[str, Any] | None:
+        """Return what was given as this stage's own earlier output."""
+        return self.earlier
+
 
 async def run_stage(
     stage: Stage,
@@ -118,6 +124,7 @@ async def run_stage(
             task=f"trial:{stage.name}:1",
             stage=stage.name,
             attempt=1,
+            max_attempts=1,
             document=document,
             services=services,
             earlier=names,

@@ -23,6 +23,16 @@ class Word(BaseModel):
     """None where nothing was recognised but read from a text layer."""
 
 
+class Line(BaseModel):
+    """A line of text, or a row of a table; offsets in the page's text."""
+
+    start: int
+    end: int
+    box: Box
+    confidence: Confidence | None = None
+    """Mean over its words, weighted by length; None where nothing was recognised."""
+
+
 class Block(BaseModel):
     """A paragraph, column part or table that is read as one; offsets in the page's text."""
 
@@ -38,15 +48,26 @@ class Page(BaseModel):
     """From 1."""
     text: str
     """Blocks in reading order, parted by empty lines."""
-    method: Literal["text-layer", "ocr-layer", "ocr", "text-layer+ocr", "text", "empty"]
+    attachment: str | None = None
+    """The name of the attachment that it is a page of; None for pages of the document itself."""
+    method: Literal["text-layer", "ocr-layer", "ocr", "text-layer+ocr", "text", "empty", "failed"]
     """Where the text is from: a PDF's own layer, the invisible layer that an earlier OCR left in it,
-    recognition, both, the file's own text, nothing there."""
+    recognition, both, the file's own text, nothing there; it could not be read and was skipped."""
+    error: str | None = None
+    """Why it could not be read."""
+    engine: str | None = None
+    """What recognised it, such as `rapidocr 3.10.0`; None where nothing was to be recognised."""
     confidence: Confidence | None = None
     """Mean over the recognised words, weighted by length; None where nothing was recognised."""
     width: float = 0
     height: float = 0
+    rotation: Literal[0, 90, 180, 270] = 0
+    """Degrees, clockwise, by which the page as it is shown has to be turned to be read."""
+    skew: float = 0
+    """Degrees, clockwise, by which its lines slope once it is turned."""
     start: int = 0
     """Offset of the page's text in the whole text."""
+    lines: list[Line] = []
     words: list[Word] = []
     blocks: list[Block] = []
 

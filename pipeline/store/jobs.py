@@ -96,7 +96,19 @@ class Jobs:
         Raises:
             NotFound: this tenant has no such job.
         """
-        found = await self._jobs.find_one({"_id": job, "tenant": tenant}, {"document.inline": 0})
+        return await self._one(job, tenant, {"document.inline": 0})
+
+    @translated
+    async def submitted(self, job: str, tenant: str) -> Doc:
+        """Return what was submitted with a job: its document, inline bytes included, and params.
+
+        Raises:
+            NotFound: this tenant has no such job.
+        """
+        return await self._one(job, tenant, {"document": 1, "params": 1})
+
+    async def _one(self, job: str, tenant: str, fields: Doc) -> Doc:
+        found = await self._jobs.find_one({"_id": job, "tenant": tenant}, fields)
         if found is None:
             raise NotFound(f"there is no job {job}")
         return found

@@ -71,6 +71,22 @@ class Outputs:
             )
         if found is None:
             raise NotFound(f"job {job} has no output of stage {stage!r} (yet)")
+        return await self._loaded(found, as_of)
+
+    @translated
+    async def previous(self, task: Task, stage_version: int) -> Doc | None:
+        """Return the body of the newest output that this stage wrote of the same input before; None if none.
+
+        Earlier revisions only, and of this version of the stage.
+        """
+        ids = [task_id(task.job, task.stage, revision) for revision in range(1, task.revision)]
+        same = {"_id": {"$in": ids}, "stage_version": stage_version, "input_sha256": task.input.sha256}
+        async with reading(self._client, task.as_of) as session:
+            found = await self._outputs.find(same, {"body": 1, "file_id": 1}, session=session).to_list()
+        newest = max(found, key=lambda each: ids.index(each["_id"]), default=None)
+        return None if newest is None else await self._loaded(newest, task.as_of)
+
+    async def _loaded(self, found: Doc, as_of: Any) -> Doc:
         if "body" in found:
             body: Doc = found["body"]
             return body

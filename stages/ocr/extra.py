@@ -1,14 +1,13 @@
-"""The packages that the stage needs beyond Millrace itself: the extra `engines`."""
+"""The packages that the stage needs beyond Millrace itself, by the extra that installs them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 
 from pipeline import PermanentError
 
 
 @contextmanager
-def required_packages() -> Iterator[None]:
+def required_packages(extra: str = "engines") -> Iterator[None]:
     """Around imports of modules that need them.
 
     Raises:
@@ -19,10 +18,5 @@ def required_packages() -> Iterator[None]:
     except ImportError as error:
         raise PermanentError(
             f"the OCR stage needs {error.name or error}, which is not installed on this worker: "
-            "run `pip install 'millrace[engines]'`"
+            f"run `pip install 'millrace[{extra}]'`"
         ) from error
-
-
-def recogniser_name() -> str:
-    """Return the OCR engine and its version, such as `rapidocr 3.10.0`."""
-    return f"rapidocr {version('rapidocr')}"

@@ -1,10 +1,13 @@
 """A fragment: a piece of one line of text, as an OCR engine or a PDF gives it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from stages.outputs import Box
+
+_FRAGMENT_GAP = 1.3
+"""In character heights: words further apart are in different columns or cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,21 @@ class Fragment:
         return Fragment(words, _scaled(self.box, factor), self.angle)
 
 
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What was recognised, with boxes on the page as it is to be read."""
+
+    fragments: list[Fragment]
+    turns: int = 0
+    """Quarter turns, counter-clockwise, that bring the page as it is shown the right way up."""
+    engine: str | None = None
+    """What recognised it; None for text that was not recognised."""
+
+    def scaled(self, factor: float) -> "Recognised":
+        """Return the same in a unit of which one old unit makes `factor`."""
+        return replace(self, fragments=[each.scaled(factor) for each in self.fragments])
+
+
 def _scaled(box: Box, factor: float) -> Box:
     left, top, right, bottom = box
     return left * factor, top * factor, right * factor, bottom * factor
@@ -47,6 +65,27 @@ def enclosing(boxes: Iterable[Box]) -> Box:
     """Return the smallest box around at least one box."""
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def fragments_of(words: Iterable[FragmentWord | None], angle: float = 0.0) -> Iterator[Fragment]:
+    """Make fragments of words in the order of reading, with None where a line ends.
+
+    Words far apart are in different columns or cells, and so in different fragments.
+    """
+    run: list[FragmentWord] = []
+    for word in (*words, None):
+        if run and (word is None or not _continues(run[-1].box, word.box)):
+            yield Fragment(tuple(run), enclosing(each.box for each in run), angle)
+            run = []
+        if word is not None:
+            run.append(word)
+
+
+def _continues(before: Box, after: Box) -> bool:
+    """True when the line goes on in the same column or cell."""
+    height = max(min(before[3] - before[1], after[3] - after[1]), 0.1)
+    level = abs((before[1] + before[3]) - (after[1] + after[3])) / 2 < 0.5 * height
+    return level and -height < after[0] - before[2] < _FRAGMENT_GAP * height
 
 
 def uncovered(fragments: Iterable[Fragment], by: Iterable[Fragment]) -> list[Fragment]:
@@ -71,14 +110,14 @@ def upright(fragments: list[Fragment]) -> list[Box]:
     The page's angle is the median of its fragments' angles, the wide ones counting most. A box
     around a tilted line is taller than the line; here it gets the line's own height back.
     """
-    angle = _page_angle(fragments)
+    angle = page_angle(fragments)
     if not angle:
         return [fragment.box for fragment in fragments]
     return [_turned_back(fragment.box, angle) for fragment in fragments]
 
 
-def _page_angle(fragments: list[Fragment]) -> float:
-    """Return the weighted median angle, 0 when it is too large to be a skewed scan."""
+def page_angle(fragments: Sequence[Fragment]) -> float:
+    """Return the weighted median angle, in radians; 0 when it is too large to be a skewed scan."""
     weighted = sorted((each.angle, each.box[2] - each.box[0]) for each in fragments)
     half = sum(weight for _, weight in weighted) / 2
     for angle, weight in weighted:

@@ -7,19 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from pipeline import PermanentError
-from stages.ocr.extra import recogniser_name
-from stages.ocr.orientation import as_shown, recognise_upright
-from stages.ocr.page_text import page_of
-from stages.ocr.recogniser import Pixels
+from stages.ocr.engine import Pixels
 from stages.ocr.settings import PageSettings
+from stages.ocr.sheet import Sheet
 from stages.ocr.source_file import SourceFile
-from stages.outputs import Page
 
 MAX_PIXELS = 120_000_000
 """An A3 page at 600 dpi has 70 million; a decoded pixel takes up to 4 bytes."""
@@ -40,7 +36,7 @@ _BROKEN = (
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
-def count_pages(file: SourceFile) -> int:
+def count_pages(file: SourceFile, _settings: PageSettings) -> int:
     """Return the number of frames of a TIFF, 1 for every other format.
 
     Raises:
@@ -52,12 +48,12 @@ def count_pages(file: SourceFile) -> int:
 
 
 def engine_of(_file: SourceFile) -> str:
-    """Return the recogniser's name."""
-    return recogniser_name()
+    """Return `pillow`."""
+    return "pillow"
 
 
-def read_page(file: SourceFile, number: int, _settings: PageSettings) -> Page:
-    """Recognise a frame, turned as its EXIF orientation says.
+def read_page(file: SourceFile, number: int, _settings: PageSettings) -> Sheet:
+    """Decode a frame, turned as its EXIF orientation says.
 
     Raises:
         PermanentError: the frame is broken or too large; the message says which.
@@ -69,13 +65,12 @@ def read_page(file: SourceFile, number: int, _settings: PageSettings) -> Page:
         _check_size(image)
         pixels = _pixels(image)
     height, width = pixels.shape[:2]
-    found = recognise_upright(pixels)
-    return as_shown(page_of(number, found.fragments, (width, height), "ocr"), found.turns)
+    return Sheet(number, (width, height), "ocr", lambda _dpi: pixels)
 
 
 @lru_cache(maxsize=1)
 def _open(file: SourceFile) -> Image.Image:
-    return Image.open(BytesIO(Path(file.path).read_bytes()), formats=_FORMATS)
+    return Image.open(BytesIO(file.read()), formats=_FORMATS)
 
 
 @contextmanager

@@ -1,12 +1,11 @@
-"""Recognises pages that were scanned sideways or upside down."""
+"""Recognises pages, also those that were scanned sideways or upside down."""
 
-from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 
-from stages.ocr.fragment import Fragment
-from stages.ocr.recogniser import Pixels, recognise
+from stages.ocr.engine import Engine, Pixels
+from stages.ocr.fragment import Fragment, Recognised
 from stages.outputs import Box, Page
 
 _CONFIDENT = 0.8
@@ -15,25 +14,17 @@ _FEW_CHARACTERS = 20
 """Less text than that tells nothing about the page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recognised:
-    """What was recognised, with boxes on the page as it is to be read."""
-
-    fragments: list[Fragment]
-    turns: int = 0
-    """Quarter turns, counter-clockwise, that bring the page as it is shown the right way up."""
-
-
-def recognise_upright(image: Pixels) -> Recognised:
+def recognise(engine: Engine, image: Pixels) -> Recognised:
     """Recognise a page whichever way up it is; boxes are in the pixels of the turned image.
 
     A page whose lines run downwards, or that can hardly be read, is recognised once more, turned.
     """
-    straight = Recognised(recognise(image))
+    straight = Recognised(engine.recognise(image), engine=engine.name)
     turns = _likely_turns(straight.fragments)
     if not turns:
         return straight
-    turned = Recognised(recognise(np.ascontiguousarray(np.rot90(image, turns))), turns)
+    upright = np.ascontiguousarray(np.rot90(image, turns))
+    turned = Recognised(engine.recognise(upright), turns, engine.name)
     return max(straight, turned, key=_merit)
 
 
@@ -54,6 +45,8 @@ def as_shown(page: Page, turns: int) -> Page:
 
     return page.model_copy(
         update={
+            "rotation": (4 - turns) * 90,
+            "lines": [line.model_copy(update={"box": shown(line.box)}) for line in page.lines],
             "words": [word.model_copy(update={"box": shown(word.box)}) for word in page.words],
             "blocks": [block.model_copy(update={"box": shown(block.box)}) for block in page.blocks],
         }

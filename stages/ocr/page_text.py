@@ -1,15 +1,20 @@
 """Makes a page's text, words and blocks of its fragments."""
 
+import math
 from collections.abc import Sequence
 
-from stages.ocr.fragment import Fragment, FragmentWord, enclosing
+from stages.ocr.fragment import Fragment, FragmentWord, enclosing, page_angle
 from stages.ocr.page_source import PageSource
 from stages.ocr.reading_order import Row, reading_blocks
-from stages.outputs import Block, Box, Page, Word
+from stages.outputs import Block, Box, Line, Page, Word
 
 
 def page_of(
-    number: int, fragments: Sequence[Fragment], size: tuple[float, float], method: PageSource
+    number: int,
+    fragments: Sequence[Fragment],
+    size: tuple[float, float],
+    method: PageSource,
+    engine: str | None = None,
 ) -> Page:
     """Return the page with its fragments in reading order; `empty` when there are none.
 
@@ -18,10 +23,11 @@ def page_of(
         fragments: Lines or parts of lines, in any order.
         size: Width and height in the unit of the fragments' boxes.
         method: Where the fragments are from.
+        engine: What recognised them, if anything did.
     """
     width, height = size
     if not fragments:
-        return Page(number=number, text="", method="empty", width=width, height=height)
+        return Page(number=number, text="", method="empty", engine=engine, width=width, height=height)
     text = _Text()
     for rows in reading_blocks(list(fragments)):
         text.add_block(rows)
@@ -29,9 +35,12 @@ def page_of(
         number=number,
         text="".join(text.parts),
         method=method,
+        engine=engine,
         confidence=_mean_confidence(text.words),
+        skew=round(math.degrees(page_angle(fragments)), 2),
         width=width,
         height=height,
+        lines=text.lines,
         words=text.words,
         blocks=text.blocks,
     )
@@ -42,6 +51,7 @@ class _Text:
 
     def __init__(self) -> None:
         self.parts: list[str] = []
+        self.lines: list[Line] = []
         self.words: list[Word] = []
         self.blocks: list[Block] = []
         self._length = 0
@@ -53,11 +63,18 @@ class _Text:
         for index, row in enumerate(rows):
             if index:
                 self._append("\n")
-            for cell in row:
-                self._append(cell.separator)
-                self._add_fragment(cell.fragment)
+            self._add_row(row)
         box = enclosing([cell.fragment.box for row in rows for cell in row])
         self.blocks.append(Block(start=start, end=self._length, box=_rounded(box)))
+
+    def _add_row(self, row: Row) -> None:
+        start, first = self._length, len(self.words)
+        for cell in row:
+            self._append(cell.separator)
+            self._add_fragment(cell.fragment)
+        box = enclosing([cell.fragment.box for cell in row])
+        confidence = _mean_confidence(self.words[first:])
+        self.lines.append(Line(start=start, end=self._length, box=_rounded(box), confidence=confidence))
 
     def _add_fragment(self, fragment: Fragment) -> None:
         for index, word in enumerate(fragment.words):

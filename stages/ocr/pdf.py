@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 
 import numpy as np
@@ -11,15 +11,12 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
 from pipeline import PermanentError
-from stages.ocr.fragment import uncovered
-from stages.ocr.orientation import Recognised, as_shown, recognise_upright
+from stages.ocr.engine import Pixels
 from stages.ocr.page_source import SOME_IMAGE, PageSource, Painted, choose
-from stages.ocr.page_text import page_of
-from stages.ocr.recogniser import Pixels, recognise
 from stages.ocr.settings import PageSettings
+from stages.ocr.sheet import Sheet
 from stages.ocr.source_file import SourceFile
-from stages.ocr.text_layer import TextLayer, read_text_layer
-from stages.outputs import Page
+from stages.ocr.text_layer import read_text_layer
 
 MAX_PIXELS = 16_000_000
 """Of a rendered page: posters are rendered at fewer dots per inch."""
@@ -31,13 +28,13 @@ _MAX_DEPTH = 8
 """Of forms inside forms."""
 
 
-def count_pages(file: SourceFile) -> int:
+def count_pages(file: SourceFile, settings: PageSettings) -> int:
     """Return the number of pages.
 
     Raises:
         PermanentError: the file is encrypted or broken; the message says which.
     """
-    return len(_open(file))
+    return len(_open(file, settings.password))
 
 
 def engine_of(_file: SourceFile) -> str:
@@ -45,59 +42,52 @@ def engine_of(_file: SourceFile) -> str:
     return "pdfium"
 
 
-def read_page(file: SourceFile, number: int, settings: PageSettings) -> Page:
-    """Read a page from its text layer where that is good, else by recognition.
+def read_page(file: SourceFile, number: int, settings: PageSettings) -> Sheet:
+    """Read a page's text layer, and decide where its text is to be taken from.
 
     Raises:
         PermanentError: the page is broken.
     """
     with _parsing():
-        page = _load(_open(file), number)
+        page = _load(_open(file, settings.password), number)
         painted = _painted(page)
         layer = read_text_layer(page, with_invisible=painted.images > SOME_IMAGE)
         source: PageSource = "ocr" if settings.force_ocr else choose(layer, painted)
-        found = _found(page, layer, source, settings.dpi)
-    return as_shown(page_of(number, found.fragments, page.get_size(), source), found.turns)
+        return Sheet(number, page.get_size(), source, partial(_rendered, page), layer.fragments)
 
 
-def _found(page: pdfium.PdfPage, layer: TextLayer, source: PageSource, dpi: int) -> Recognised:
-    """Return the page's text from its source, with boxes in points."""
-    if source == "empty":
-        return Recognised([])
-    if source not in ("ocr", "text-layer+ocr"):
-        return Recognised(list(layer.fragments))
-    pixels, scale = _rendered(page, dpi)
-    if source == "ocr":
-        found = recognise_upright(pixels)
-        return Recognised([each.scaled(1 / scale) for each in found.fragments], found.turns)
-    beside = [each.scaled(1 / scale) for each in recognise(pixels)]
-    return Recognised([*layer.fragments, *uncovered(beside, layer.fragments)])
-
-
-def _rendered(page: pdfium.PdfPage, dpi: int) -> tuple[Pixels, float]:
-    """Return the page's pixels and how many of them make a point."""
-    width, height = page.get_size()
-    scale = min(dpi / 72, math.sqrt(MAX_PIXELS / (width * height)))
-    pixels = page.render(scale=scale, rev_byteorder=False).to_numpy()
-    return np.ascontiguousarray(pixels[:, :, :3]), scale
+def _rendered(page: pdfium.PdfPage, dpi: int) -> Pixels:
+    with _parsing():
+        width, height = page.get_size()
+        scale = min(dpi / 72, math.sqrt(MAX_PIXELS / (width * height)))
+        pixels = page.render(scale=scale, rev_byteorder=False).to_numpy()
+        return np.ascontiguousarray(pixels[:, :, :3])
 
 
 @lru_cache(maxsize=1)
-def _open(file: SourceFile) -> pdfium.PdfDocument:
+def _open(file: SourceFile, password: str | None) -> pdfium.PdfDocument:
     try:
-        document = pdfium.PdfDocument(file.path)
+        document = pdfium.PdfDocument(file.read() if file.attachments else file.path, password=password)
         if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
             document.init_forms()
         pages = len(document)
     except pdfium.PdfiumError as error:
         if error.err_code == pdfium_c.FPDF_ERR_PASSWORD:
-            raise PermanentError("the PDF is encrypted: remove its password and submit it again") from error
+            raise _locked(password) from error
         raise PermanentError(
             f"the PDF is broken or cut short ({error}): open it in a viewer and print it to a new PDF"
         ) from error
     if not pages:
         raise PermanentError("the PDF has no pages: submit one that has")
     return document
+
+
+def _locked(password: str | None) -> PermanentError:
+    if password is None:
+        return PermanentError(
+            "the PDF is encrypted: give its `password` with the params of the stage `ocr`, or remove it"
+        )
+    return PermanentError("the PDF is encrypted, and the given password does not open it: give the right one")
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Reads plain text. Form feeds part its pages; there are no boxes."""
 
 from functools import lru_cache
-from pathlib import Path
 
 from pipeline import PermanentError
 from stages.ocr.settings import PageSettings
@@ -13,7 +12,7 @@ _GUESS = "cp1252"
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
-def count_pages(file: SourceFile) -> int:
+def count_pages(file: SourceFile, _settings: PageSettings) -> int:
     """Return the number of parts between form feeds.
 
     Raises:
@@ -44,7 +43,7 @@ def _decoded(file: SourceFile) -> tuple[str, str]:
         raise PermanentError(
             f"the text has {file.size:,} bytes: split it into documents of at most {MAX_BYTES:,}"
         )
-    content = Path(file.path).read_bytes()
+    content = file.read()
     marked = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), None)
     for encoding in (marked,) if marked else ("utf-8", _GUESS):
         try:

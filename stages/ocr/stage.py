@@ -1,13 +1,15 @@
 """The stage itself: asks child processes for the pages, one by one, and joins them."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Annotated
-
-from pydantic import BaseModel, Field
 
 from pipeline import Document, PermanentError, StageContext, stage
-from stages.ocr.extra import recogniser_name
-from stages.ocr.reader import inspect, read_page
+from stages.ocr.extra import required_packages
+from stages.ocr.language import TEXTRACT, check_languages
+from stages.ocr.page_range import numbers
+from stages.ocr.pages import passing_over, read_earlier
+from stages.ocr.params import OcrParams
+from stages.ocr.reader import Source, finish_page, inspect, look_at_page, read_page
 from stages.ocr.settings import PageSettings
 from stages.outputs import OcrOutput, Page
 
@@ -16,49 +18,87 @@ MAX_PAGES = 5000
 PAGE_BREAK = "\f"
 PAGE_TIME = timedelta(minutes=5)
 """For one page, or for a first look at a document; a scanned page takes two or three seconds."""
-_RECOGNISED = frozenset(("ocr", "text-layer+ocr"))
+PAGE_CPU = timedelta(minutes=2)
+"""Of processor time, for the same; a page that lies on its side, under two engines, takes ten seconds."""
 
 
-class OcrParams(BaseModel, extra="forbid"):
-    """How a document is to be read."""
-
-    dpi: Annotated[int, Field(ge=72, le=400)] = 200
-    """Pixels per inch at which PDF pages are rendered for recognition. More costs time and seldom
-    helps: letters of 8 points are legible at 200."""
-    force_ocr: bool = False
-    """Recognise PDF pages even where they have a good text layer, or that of an earlier OCR."""
-    first_pages: Annotated[int, Field(ge=1, le=MAX_PAGES)] | None = None
-    """Read only so many pages from the front; all of them when not given."""
-
-
-@stage(name="ocr", version=1)
+@stage(name="ocr", version=2)
 async def ocr(document: Document, context: StageContext, params: OcrParams) -> OcrOutput:
-    """Read a PDF, an image, a DOCX or a plain text: its text with the place of every word.
+    """Read a PDF, an image, a DOCX, an e-mail, HTML or a plain text: its text with the place of every word.
 
     Pages are read in child processes, and each is a checkpoint: a page that was read once is not
     read again, however often the stage is interrupted.
 
     Raises:
         PermanentError: the document is nothing that can be read; the message says what to do.
-        PartError: a page cannot be read; `__cause__` says why.
+        PartError: a page cannot be read, and is not to be passed over; `__cause__` says why.
     """
-    path = str(await document.path())
-    source = await context.run_process(inspect, path, timeout=PAGE_TIME)
-    pages = min(source.pages, params.first_pages or source.pages)
-    if pages > MAX_PAGES:
-        raise PermanentError(
-            f"the document has {pages:,} pages and at most {MAX_PAGES:,} are read: "
-            "split it, or ask for `first_pages`"
-        )
-    settings = PageSettings(params.dpi, params.force_ocr)
+    path, settings = str(await document.path()), params.settings()
+    source = await context.run_process(inspect, path, settings, timeout=PAGE_TIME, cpu=PAGE_CPU)
+    pages = pages_to_read(params, source)
+    read = _by_textract(context, source, settings) if params.engine == "textract" else None
 
-    async def read(number: int) -> Page:
-        return await context.run_process(read_page, source, number, settings, timeout=PAGE_TIME)
+    async def page(number: int) -> Page:
+        if number in known:
+            return known[number]
+        if read is not None:
+            return await read(number)
+        return await context.run_process(read_page, source, number, settings, timeout=PAGE_TIME, cpu=PAGE_CPU)
 
+    skips = params.on_page_error == "skip"
+    known = await read_earlier(context) if skips else {}
     # Twice as many as are read at once: no process waits while pages that were read are being saved.
     read_or_saved = 2 * context.processes
-    found = await context.each(range(1, pages + 1), read, Page, unit="page", concurrency=read_or_saved)
+    found = await context.each(
+        pages,
+        passing_over(context, page) if skips else page,
+        Page,
+        unit="page",
+        concurrency=read_or_saved,
+        number=int,
+    )
     return _joined(found, source.engine)
+
+
+def pages_to_read(params: OcrParams, source: Source) -> list[int]:
+    """Return the numbers of the pages that a job asks for.
+
+    Raises:
+        PermanentError: they are too many, or none.
+    """
+    pages = numbers(params.pages, source.all_pages)
+    if len(pages) > MAX_PAGES:
+        raise PermanentError(
+            f"the document has {source.all_pages:,} pages and at most {MAX_PAGES:,} are read: "
+            "split it, or ask for some `pages`"
+        )
+    if not pages:
+        raise PermanentError(
+            f"the document has {source.all_pages:,} pages, and none of pages {params.pages}: ask for others"
+        )
+    return pages
+
+
+def _by_textract(
+    context: StageContext, source: Source, settings: PageSettings
+) -> Callable[[int], Awaitable[Page]]:
+    with required_packages("textract"):
+        from stages.ocr.textract_engine import TextractEngine
+    check_languages("textract", settings.languages, TEXTRACT)
+    engine = TextractEngine.by_environment()
+
+    async def page(number: int) -> Page:
+        look = await context.run_process(
+            look_at_page, source, number, settings, timeout=PAGE_TIME, cpu=PAGE_CPU
+        )
+        if look.page is not None:
+            return look.page
+        found = await engine.recognise(look.picture, look.size)
+        return await context.run_process(
+            finish_page, source, number, settings, found, timeout=PAGE_TIME, cpu=PAGE_CPU
+        )
+
+    return page
 
 
 def _joined(pages: list[Page], engine: str) -> OcrOutput:
@@ -66,8 +106,9 @@ def _joined(pages: list[Page], engine: str) -> OcrOutput:
     for page in pages:
         placed.append(page.model_copy(update={"start": start}))
         start += len(page.text) + len(PAGE_BREAK)
+    recognisers = sorted({page.engine for page in pages if page.engine is not None})
     return OcrOutput(
         text=PAGE_BREAK.join(page.text for page in placed),
         pages=placed,
-        engine=recogniser_name() if any(page.method in _RECOGNISED for page in placed) else engine,
+        engine=", ".join(recognisers) or engine,
     )

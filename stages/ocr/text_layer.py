@@ -7,14 +7,11 @@ from dataclasses import dataclass
 import pypdfium2 as pdfium
 
 from pipeline import PermanentError
-from stages.ocr.fragment import Fragment, FragmentWord, enclosing
+from stages.ocr.fragment import Fragment, FragmentWord, enclosing, fragments_of
 from stages.ocr.glyphs import LINE_END, Glyph, read_glyphs
-from stages.outputs import Box
 
 MAX_CHARACTERS = 400_000
 """No page that people read has more."""
-_FRAGMENT_GAP = 1.3
-"""In character heights: words further apart are in different columns or cells."""
 _BAD_CATEGORIES = frozenset(("Cc", "Cn", "Co", "Cs"))
 """Control, unassigned, private use and surrogate: glyph numbers passed off as text."""
 
@@ -62,7 +59,7 @@ def read_text_layer(page: pdfium.PdfPage, *, with_invisible: bool) -> TextLayer:
     inked = [glyph for glyph in glyphs if not glyph.text.isspace()]
     visible = sum(glyph.visible for glyph in inked)
     return TextLayer(
-        fragments=tuple(_fragments(_words(glyphs))),
+        fragments=tuple(fragments_of(_words(glyphs))),
         visible=visible,
         invisible=len(inked) - visible,
         bad=sum(_is_bad(glyph.text) for glyph in inked),
@@ -88,20 +85,3 @@ def _words(glyphs: Iterable[Glyph]) -> Iterator[FragmentWord | None]:
             run = []
         if glyph.text == "\n":
             yield None
-
-
-def _fragments(words: Iterable[FragmentWord | None]) -> Iterator[Fragment]:
-    run: list[FragmentWord] = []
-    for word in words:
-        if run and (word is None or not _continues(run[-1].box, word.box)):
-            yield Fragment(tuple(run), enclosing(each.box for each in run))
-            run = []
-        if word is not None:
-            run.append(word)
-
-
-def _continues(before: Box, after: Box) -> bool:
-    """True when the line goes on in the same column or cell."""
-    height = max(min(before[3] - before[1], after[3] - after[1]), 0.1)
-    level = abs((before[1] + before[3]) - (after[1] + after[3])) / 2 < 0.5 * height
-    return level and -height < after[0] - before[2] < _FRAGMENT_GAP * height

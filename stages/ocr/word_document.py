@@ -22,7 +22,7 @@ _BROKEN = (OpcError, LxmlError, zipfile.BadZipFile, zlib.error, KeyError, ValueE
 """What python-docx and what it stands on raise on files that are broken or, the last one, encrypted."""
 
 
-def count_pages(_file: SourceFile) -> int:
+def count_pages(_file: SourceFile, _settings: PageSettings) -> int:
     """Return 1: only a word processor knows where pages end."""
     return 1
 
@@ -40,7 +40,8 @@ def read_page(file: SourceFile, number: int, _settings: PageSettings) -> Page:
     """
     _check_unpacked_size(file)
     try:
-        document = docx.Document(file.path)
+        with file.open() as content:
+            document = docx.Document(content)
         text = "\n\n".join(part for part in _parts(document) if part)
     except _BROKEN as error:
         raise PermanentError(
@@ -50,7 +51,7 @@ def read_page(file: SourceFile, number: int, _settings: PageSettings) -> Page:
 
 
 def _check_unpacked_size(file: SourceFile) -> None:
-    with zipfile.ZipFile(file.path) as archive:
+    with file.open() as content, zipfile.ZipFile(content) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > MAX_UNPACKED:
         raise PermanentError(

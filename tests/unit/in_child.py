@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -111,6 +112,14 @@ def leave_politely() -> None:
 
 def environment() -> dict[str, str]:
     return dict(os.environ)
+
+
+def spin(seconds: float) -> float:
+    """Keep the processor busy; returns how long this process has done so in its life."""
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+    return time.process_time()
 
 
 def limits() -> str:

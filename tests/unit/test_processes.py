@@ -167,6 +167,23 @@ async def test_a_call_has_a_wall_clock(tmp_path: Path) -> None:
                 # The reader meets the end of the pipe when what the child has started is gone too.
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process's time")
+async def test_a_call_has_a_limit_of_processor_time_of_its_own() -> None:
+    second = timedelta(seconds=1)
+    async with one_child() as one:
+        await one.run(0, in_child.own_pid)  # the first call has time for imports, too
+        for _ in range(3):
+            used = await one.run(0, in_child.spin, 0.7, cpu=second)
+        assert used > 2
+        child = await one.run(0, in_child.own_pid)
+        with pytest.raises(ChildProcessDied, match="took more processor time than it may"):
+            await one.run(0, in_child.spin, 60, cpu=second)
+        assert await one.run(0, in_child.own_pid) != child
+        # A limit of one call is none of the next.
+        await one.run(0, in_child.own_pid, cpu=second)
+        assert await one.run(0, in_child.spin, 2.5) > 2
+
+
 async def test_children_are_replaced_when_they_are_old_or_large(monkeypatch: pytest.MonkeyPatch) -> None:
     async with one_child() as one:
         small = [await one.run(0, in_child.grow, size) for size in (0, 50 * MIB)]

@@ -13,10 +13,13 @@ import pytest
 from PIL import Image
 
 from pipeline import PermanentError
-from stages.ocr.reader import inspect, read_page
+from stages.ocr import reader
+from stages.ocr.reader import Source, read_page
 from stages.ocr.settings import PageSettings
 from stages.outputs import Page
 from tests.ocr_documents import SENTENCES, draw_pdf, picture_of, write_lines
+
+SETTINGS = PageSettings()
 
 
 def saved(path: Path, content: bytes) -> str:
@@ -30,6 +33,10 @@ def encoded(image: Image.Image, format_: str, **options: object) -> bytes:
     return stream.getvalue()
 
 
+def inspect(path: str, settings: PageSettings = SETTINGS) -> Source:
+    return reader.inspect(path, settings)
+
+
 def read(path: str, number: int = 1) -> Page:
     return read_page(inspect(path), number, PageSettings())
 
@@ -37,7 +44,7 @@ def read(path: str, number: int = 1) -> Page:
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
 def test_images_are_known_by_their_content(tmp_path: Path, format_: str) -> None:
     source = inspect(saved(tmp_path / "misnamed.pdf", encoded(picture_of("x", size=(90, 90)), format_)))
-    assert (source.media_type, source.pages, source.engine.split()[0]) == ("image", 1, "rapidocr")
+    assert (source.media_type, source.pages, source.engine) == ("image", 1, "pillow")
 
 
 def test_photo_is_turned_as_its_orientation_says(tmp_path: Path) -> None:
@@ -134,7 +141,7 @@ def png_header(width: int, height: int) -> bytes:
     ("content", "words"),
     [
         (b"", "empty: submit a file"),
-        (b"GIF89a" + bytes(60), "submit PDF, PNG, JPEG, TIFF, WebP, BMP, DOCX and plain text"),
+        (b"GIF89a" + bytes(60), "submit PDF, PNG, JPEG, TIFF, WebP, BMP, DOCX, EML, HTML and plain text"),
         (b"\x7fELF" + bytes(60), "submit PDF"),
         (b"%PDF-1.7\nThis is not one.", "broken or cut short"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "save it as DOCX without a password"),
@@ -160,7 +167,7 @@ def test_what_cannot_be_read_says_what_to_do(tmp_path: Path, content: bytes, wor
 
 def test_encrypted_pdf(tmp_path: Path) -> None:
     path = draw_pdf(tmp_path / "secret.pdf", lambda canvas: write_lines(canvas, SENTENCES), password="key")
-    with pytest.raises(PermanentError, match="encrypted: remove its password"):
+    with pytest.raises(PermanentError, match="encrypted: give its `password`"):
         inspect(str(path))
 
 

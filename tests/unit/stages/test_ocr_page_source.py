@@ -22,7 +22,7 @@ GOOD = TextLayer(
 
 
 def read(path: Path, *, force_ocr: bool = False) -> Page:
-    return read_page(inspect(str(path)), 1, PageSettings(force_ocr=force_ocr))
+    return read_page(inspect(str(path), PageSettings()), 1, PageSettings(force_ocr=force_ocr))
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,21 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
 from rapidfuzz.distance import Levenshtein
 
-from pipeline import PermanentError, Progress, run_stage
+from pipeline import ChildProcessDied, PermanentError, Progress, StageContext, run_stage
 from pipeline.errors import PartError
 from pipeline.trial import MemoryServices
 from stages.ocr import OcrParams, ocr
+from stages.ocr.pages import passing_over
 from stages.ocr.reader import inspect, read_page
 from stages.ocr.settings import PageSettings
-from stages.outputs import OcrOutput
+from stages.outputs import OcrOutput, Page
 from tests.ocr_documents import SENTENCES, draw_pdf, write_lines
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -52,16 +54,16 @@ async def read(path: Path, services: MemoryServices | None = None, **params: Any
     ],
 )
 def test_error_rates_on_the_examples(name: str, number: int, method: str, most: float) -> None:
-    page = read_page(inspect(str(EXAMPLES / name)), number, PageSettings())
+    page = read_page(inspect(str(EXAMPLES / name), PageSettings()), number, PageSettings())
     assert page.method == method
     assert error_rate(page.text, true_text(name, number)) <= most
 
 
 def test_invoice_is_recognised_as_well_as_it_is_written() -> None:
-    page = read_page(inspect(str(EXAMPLES / "invoice.pdf")), 1, PageSettings(force_ocr=True))
+    page = read_page(inspect(str(EXAMPLES / "invoice.pdf"), PageSettings()), 1, PageSettings(force_ocr=True))
     assert error_rate(page.text, true_text("invoice.pdf", 1)) <= 0.01
     assert "BW-2210\tConductivity meter CM-40\t2\t684.00\t1,368.00" in page.text
-    written = read_page(inspect(str(EXAMPLES / "invoice.pdf")), 1, PageSettings())
+    written = read_page(inspect(str(EXAMPLES / "invoice.pdf"), PageSettings()), 1, PageSettings())
     places = {word.text: word.box for word in written.words}
     for word in page.words:
         if word.text in ("BW-2210", "684.00", "Peristaltic", "Hansekontor"):
@@ -95,12 +97,12 @@ async def test_pages_that_were_saved_are_not_read_again(tmp_path: Path) -> None:
     assert resumed.pages[3].start == whole.pages[3].start - len(SENTENCES[2]) + len("saved earlier")
 
 
-async def test_only_the_first_pages_are_read_where_that_is_asked_for(tmp_path: Path) -> None:
+async def test_only_the_pages_are_read_where_that_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "listing.txt"
     path.write_text("\f".join(map(str, range(1, 5002))))
     with pytest.raises(PermanentError, match="5,001 pages and at most 5,000 are read"):
         await read(path)
-    assert (await read(path, first_pages=2)).text == "1\f2"
+    assert (await read(path, pages="-2")).text == "1\f2"
 
 
 async def test_error_names_the_page_and_says_why(tmp_path: Path) -> None:
@@ -115,7 +117,18 @@ async def test_error_names_the_page_and_says_why(tmp_path: Path) -> None:
     assert "30000 x 30000 points" in str(caught.value.__cause__)
 
 
-@pytest.mark.parametrize("params", [{"dpi": 71}, {"dpi": 401}, {"first_pages": 0}, {"colour": True}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"dpi": 71},
+        {"dpi": 401},
+        {"pages": "0-3"},
+        {"pages": "3-2"},
+        {"pages": "x"},
+        {"languages": ["../x"]},
+        {"colour": True},
+    ],
+)
 def test_params_out_of_bounds(params: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         OcrParams(**params)
@@ -126,7 +139,7 @@ def test_missing_engine_names_the_command_that_installs_it(tmp_path: Path) -> No
     # None is what Python itself keeps for a module that must not be found.
     code = (
         "import sys; sys.modules['pypdfium2'] = None\n"
-        "from stages.ocr.reader import inspect; inspect(sys.argv[1])"
+        "from stages.ocr.reader import PageSettings, inspect; inspect(sys.argv[1], PageSettings())"
     )
     failed = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
@@ -134,3 +147,14 @@ def test_missing_engine_names_the_command_that_installs_it(tmp_path: Path) -> No
     message = failed.stderr.splitlines()[-1]
     assert message.startswith("pipeline.errors.PermanentError: the OCR stage needs pypdfium2")
     assert message.endswith("run `pip install 'millrace[engines]'`")
+
+
+async def test_page_that_may_be_read_next_time_is_marked_at_the_last_attempt_only() -> None:
+    async def dies(number: int) -> Page:
+        raise ChildProcessDied(f"killed while it read page {number}")
+
+    early, last = (SimpleNamespace(attempt=attempt, max_attempts=3) for attempt in (2, 3))
+    with pytest.raises(ChildProcessDied):
+        await passing_over(cast("StageContext", early), dies)(7)
+    page = await passing_over(cast("StageContext", last), dies)(7)
+    assert (page.number, page.method, page.error) == (7, "failed", "killed while it read page 7")

@@ -1,8 +1,9 @@
-"""The OCR engine: RapidOCR, one instance per process, on one core."""
+"""RapidOCR, the engine by default: its models come with its package."""
 
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib.metadata import version
 from statistics import fmean
 from typing import Any
 
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 from rapidocr import RapidOCR
 from rapidocr.utils.process_img import map_boxes_to_original
 
+from stages.ocr.engine import Pixels
 from stages.ocr.fragment import Fragment, FragmentWord
+from stages.ocr.language import RAPIDOCR, check_languages
 from stages.outputs import Box
 
-Pixels = NDArray[np.uint8]
-"""Height x width x 3, blue first."""
 Quad = NDArray[np.float32]
 """The corners of a line: top left, top right, bottom right, bottom left; 4 x 2."""
 
@@ -29,25 +30,38 @@ _UPENDED = 1.5
 """Height over width from which on the engine takes a line as running from top to bottom."""
 
 
-def recognise(image: Pixels) -> list[Fragment]:
-    """Return the lines of text in an image, in no particular order; boxes are in its pixels.
+class RapidOcrEngine:
+    """One instance of the models for each process, on one core."""
 
-    A word's box is the part of its line's box between its first and last character, whose places
-    the engine gives to about half a character. Its confidence is the mean over its characters.
-    """
-    engine = _engine()
-    height, width = image.shape[:2]
-    engine.max_side_len = math.ceil(max(height, width) * _scale(width, height))
-    scaled, record = engine.preprocess_img(image)
-    found, _, read, _ = engine.run_ocr_steps(scaled, record)
-    if found.boxes is None or read.txts is None:
-        return []
-    quads = map_boxes_to_original(found.boxes, record, height, width)
-    return [
-        _fragment(text, places, quad)
-        for text, score, places, quad in zip(read.txts, read.scores, read.word_results, quads, strict=True)
-        if text.strip() and score >= _MIN_SCORE
-    ]
+    def __init__(self, languages: tuple[str, ...]) -> None:
+        """Check that the languages are read; one model reads them all.
+
+        Raises:
+            PermanentError: one of them is not.
+        """
+        check_languages("rapidocr", languages, RAPIDOCR)
+        self.name = f"rapidocr {version('rapidocr')}"
+
+    def recognise(self, image: Pixels) -> list[Fragment]:
+        """Return the lines of text in an image; boxes are in its pixels.
+
+        A word's box is the part of its line's box between its first and last character, whose places
+        the engine gives to about half a character.
+        """
+        engine = _engine()
+        height, width = image.shape[:2]
+        engine.max_side_len = math.ceil(max(height, width) * _scale(width, height))
+        scaled, record = engine.preprocess_img(image)
+        found, _, read, _ = engine.run_ocr_steps(scaled, record)
+        if found.boxes is None or read.txts is None:
+            return []
+        quads = map_boxes_to_original(found.boxes, record, height, width)
+        lines = zip(read.txts, read.scores, read.word_results, quads, strict=True)
+        return [
+            _fragment(text, places, quad)
+            for text, score, places, quad in lines
+            if text.strip() and score >= _MIN_SCORE
+        ]
 
 
 def _scale(width: int, height: int) -> float:

@@ -1,0 +1,49 @@
+"""Pictures of pages, drawn on demand in a child process, as documents are not to be trusted."""
+
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi import Path as PathNumber
+
+from api.problems import answers
+from api.services import AClient, AJobId
+from pipeline.processes import Processes
+from stages.ocr.reader import draw_page
+from stages.ocr.settings import PageSettings
+
+router = APIRouter(prefix="/v1", responses=answers(422, 503))
+
+_TIME = timedelta(seconds=60)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    # A job's document never changes.
+    "Cache-Control": "private, max-age=3600",
+}
+_PNG: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The page as it is shown.", "content": {"image/png": {}}}
+}
+
+
+@router.get("/jobs/{id}/pages/{number}/image", response_class=Response, responses={**answers(404), **_PNG})
+async def page_image(
+    request: Request,
+    job: AJobId,
+    number: Annotated[int, PathNumber(ge=1, le=1_000_000, description="As in the output of `ocr`.")],
+    client: AClient,
+    dpi: Annotated[int, Query(ge=36, le=300)] = 100,
+) -> Response:
+    """Return the picture of a page of a PDF or of an image, as a PNG of at most 4,000 pixels a side.
+
+    `dpi` counts for PDFs; an image's own pixels are returned.
+    """
+    children: Processes = request.app.state.children
+    with TemporaryDirectory(prefix="millrace-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "document")
+        params = await client.save_document(job, path)
+        password = params.get("ocr", {}).get("password")
+        settings = PageSettings(dpi, password=password if isinstance(password, str) else None)
+        content = await children.run(0, draw_page, str(path), number, settings, timeout=_TIME, cpu=_TIME)
+    return Response(content, media_type="image/png", headers=_HEADERS)
