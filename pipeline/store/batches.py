@@ -16,6 +16,7 @@ from pipeline import transitions
 from pipeline.errors import NotFound, StateConflict, SubmissionError
 from pipeline.model import ids_of_job, ids_of_tenant
 from pipeline.store.driver import UNSTORABLE, Client, Doc, translated
+from pipeline.store.on_demand import OnDemand
 from pipeline.transitions import OPEN_JOB
 
 AT_ONCE = 50
@@ -31,6 +32,7 @@ class Batches:
         self._client = client
         self._batches = db["batches"]
         self._jobs = db["jobs"]
+        self._indexes = OnDemand(db)
         self._tasks = db["tasks"]
         self._timeout = timeout
 
@@ -41,6 +43,7 @@ class Batches:
         Raises:
             SubmissionError: it is not valid.
         """
+        await self._indexes.require("batch")
         try:
             await self._batches.insert_one(batch)
         except DuplicateKeyError as error:
@@ -74,6 +77,7 @@ class Batches:
             {"$match": {"batch": {"$in": list(batches)}}},
             {"$group": {"_id": {"batch": "$batch", "state": "$state"}, "jobs": {"$sum": 1}}},
         ]
+        await self._indexes.require("batch")
         counted: dict[str, dict[str, int]] = {batch: {} for batch in batches}
         async for row in await self._jobs.aggregate(stages):
             counted[row["_id"]["batch"]][row["_id"]["state"]] = row["jobs"]
@@ -100,6 +104,7 @@ class Batches:
         await self._set(batch, tenant, {"cancelled": True, "total": await self._size(batch)}, "cancelled")
 
     async def _size(self, batch: str) -> int:
+        await self._indexes.require("batch")
         return await self._jobs.count_documents({"batch": batch})
 
     async def _set(self, batch: str, tenant: str, fields: Doc, verb: str) -> None:
@@ -112,6 +117,7 @@ class Batches:
     @translated
     async def cancel_open(self, batch: str) -> bool:
         """Cancel some of a batch's open jobs and their tasks in one transaction; False when none is open."""
+        await self._indexes.require("batch")
         query = {"batch": batch, "state": {"$in": list(OPEN_JOB)}}
         jobs = [each["_id"] async for each in self._jobs.find(query, {"_id": 1}).limit(AT_ONCE)]
         if not jobs:
@@ -148,6 +154,7 @@ class Batches:
         return str(update["$set"]["state"]) if result.modified_count else None
 
     async def _is_open(self, batch: Doc) -> bool:
+        await self._indexes.require("batch")
         query = {"batch": batch["_id"], "state": {"$in": list(OPEN_JOB)}}
         return await self._jobs.find_one(query, {"_id": 1}) is not None
 

@@ -10,6 +10,7 @@ from pipeline import transitions
 from pipeline.model import Change
 from pipeline.store.commits import Commits
 from pipeline.store.driver import Doc, translated
+from pipeline.store.on_demand import OnDemand
 
 BATCH = 100
 """Jobs changed in one transaction."""
@@ -26,6 +27,7 @@ class Failures:
         self._db = db
         self._jobs = db["jobs"]
         self._tasks = db["tasks"]
+        self._indexes = OnDemand(db)
         self._commits = commits
 
     @translated
@@ -33,6 +35,7 @@ class Failures:
         self, wanted: Mapping[str, Any], since: datetime | None = None, until: datetime | None = None
     ) -> list[Doc]:
         """Return how many failures there are of each tenant, pipeline, stage and reason; most first."""
+        await self._indexes.require("failures")
         stages: list[Mapping[str, Any]] = [
             {"$match": _query(wanted, since, until)},
             {

@@ -228,19 +228,6 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"state": "submitted"},
         ),
         IndexModel(
-            [
-                ("state", ASCENDING),
-                ("discarded_at", ASCENDING),
-                ("tenant", ASCENDING),
-                ("pipeline", ASCENDING),
-                ("error.stage", ASCENDING),
-                ("error.type", ASCENDING),
-                ("finished_at", ASCENDING),
-            ],
-            name="failures",
-            partialFilterExpression={"state": "failed"},
-        ),
-        IndexModel(
             [("document.file_id", ASCENDING)],
             name="file",
             partialFilterExpression={"document.file_id": {"$exists": True}},
@@ -249,16 +236,6 @@ INDEXES: dict[str, list[IndexModel]] = {
             [("deadline", ASCENDING)],
             name="deadline",
             partialFilterExpression={"state": {"$in": list(OPEN_JOB)}, "deadline": {"$type": "date"}},
-        ),
-        IndexModel(
-            [("batch", ASCENDING), ("state", ASCENDING), ("_id", DESCENDING)],
-            name="batch",
-            partialFilterExpression={"batch": {"$exists": True}},
-        ),
-        IndexModel(
-            [("admit_by", ASCENDING)],
-            name="stray",
-            partialFilterExpression={"state": "submitted", "admit_by": {"$type": "date"}},
         ),
     ],
     "tasks": [
@@ -334,7 +311,9 @@ async def install(db: AsyncDatabase[Doc]) -> list[str]:
 
 def _is_outdated(present: Doc, validator: Doc) -> bool:
     """Tell whether a validator is to be replaced: another one, and not of a later release."""
-    title = present.get("$jsonSchema", {}).get("title", "").removeprefix(_TITLE)
+    branches = [present, *present.get("$or", ())]
+    schema: Doc = next((each["$jsonSchema"] for each in branches if "$jsonSchema" in each), {})
+    title = schema.get("title", "").removeprefix(_TITLE)
     return present != validator and not (title.isdigit() and int(title) > RELEASE)
 
 

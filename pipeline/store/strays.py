@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline.model import pipeline_of, version_of
 from pipeline.store.driver import Doc, translated, until_first
+from pipeline.store.on_demand import OnDemand
 from pipeline.transitions import after
 
 _MARKED: Doc = {"state": "submitted", "admit_by": {"$type": "date"}}
@@ -22,6 +23,7 @@ class Strays:
 
     def __init__(self, db: AsyncDatabase[Doc]) -> None:
         self._jobs = db["jobs"]
+        self._indexes = OnDemand(db)
 
     @translated
     async def mark(self, known: Mapping[str, set[int]], grace: timedelta) -> int:
@@ -35,12 +37,17 @@ class Strays:
             for name, versions in known.items()
         ]
         unmarked = [{"state": "submitted", **each, "admit_by": {"$exists": False}} for each in unknown]
+        if await self._jobs.find_one({"$or": unmarked}, {"_id": 1}) is None:
+            return 0
+        await self._indexes.require("stray")
         result = await self._jobs.update_many({"$or": unmarked}, [{"$set": {"admit_by": after(grace)}}])
         return result.modified_count
 
     @translated
     async def unmark(self, pipelines: Iterable[tuple[str, int]]) -> None:
         """Take the mark from the jobs of these pipelines and versions: somebody knows them now."""
+        if not await self._indexes.has("stray"):
+            return
         known = [
             {"pipeline": name, "pipeline_version": {"$in": [None, version]}} for name, version in pipelines
         ]
@@ -49,12 +56,16 @@ class Strays:
     @translated
     async def overdue(self, limit: int) -> list[Doc]:
         """Return marked jobs whose time is over by the server's clock: pipeline and version of each."""
+        if not await self._indexes.has("stray"):
+            return []
         query = {**_MARKED, "$expr": {"$lte": ["$admit_by", "$$NOW"]}}
         return await self._jobs.find(query, {"pipeline": 1, "pipeline_version": 1}).limit(limit).to_list()
 
     @translated
     async def next_end(self) -> timedelta | None:
         """Return in how long the next marked job is overdue; None when there is none. Never negative."""
+        if not await self._indexes.has("stray"):
+            return None
         return await until_first(self._jobs, _MARKED, "admit_by")
 
 
