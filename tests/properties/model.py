@@ -41,6 +41,7 @@ class TaskModel:
     claim: str | None = None
     worker: str | None = None
     until: int | None = None
+    """When the lease ends, or the delay."""
     stamp: str = ""
 
     @property
@@ -141,6 +142,7 @@ class Model:
         now = self.tasks[task.id]
         now.leave("ready")
         now.stamp, now.run_at = change, self.now + delay
+        now.until = now.run_at if delay else None
         now.attempt -= not charged
         return None
 
@@ -220,7 +222,8 @@ class Model:
         return NotFound
 
     def _new_task(self, job: JobModel, stage: str, revision: int, run_at: int | None, change: str) -> None:
-        task = TaskModel(job, stage, revision, self.now if run_at is None else run_at, stamp=change)
+        due_at = self.now if run_at is None else run_at
+        task = TaskModel(job, stage, revision, due_at, until=run_at, stamp=change)
         self.tasks[task.id] = task
 
     def _end(self, job: JobModel, state: str) -> Verdict:
