@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".docx", ".txt"})
 START_SECONDS, STOP_SECONDS = 90.0, 40.0
-_STEP = re.compile(r"(begun|saved) (\S+) task=(\S+) attempt=(\d+)")
+_STEP = re.compile(r"(begun|saved) (\S+) job=\S+ task=(\S+) attempt=(\d+)")
 """What a worker logs of every checkpoint."""
 
 

@@ -78,7 +78,7 @@ class Result:
 
     def steps(self, verb: str, attempt: int) -> set[str]:
         """Pages of the contract that an attempt began, or saved, as the workers' log tells."""
-        pattern = rf"ocr: {verb} (page-\d+) task={re.escape(self.contract)}:ocr:1 attempt={attempt}\b"
+        pattern = rf"ocr: {verb} (page-\d+) job=\S+ task={re.escape(self.contract)}:ocr:1 attempt={attempt}\b"
         return set(re.findall(pattern, self.log))
 
 

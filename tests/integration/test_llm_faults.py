@@ -178,8 +178,9 @@ async def test_nobody_listens(read: Read) -> None:
 )
 @pytest.mark.parametrize("code", [429, 503])
 async def test_a_busy_endpoint_charges_no_attempt_and_is_left_alone_as_long_as_it_asks(
-    read: Read, code: int, header: dict[str, str], wait: timedelta
+    read: Read, code: int, header: dict[str, str], wait: timedelta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("stages.llm.breaker.Breaker.__init__.__defaults__", (lambda: 0.0,))
     async with fault_server(status(code, "{}", **header)) as server:
         for _ in range(2):
             with pytest.raises(Snooze, match=str(code)) as caught:

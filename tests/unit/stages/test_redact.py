@@ -173,7 +173,12 @@ async def test_what_leaves_the_house_is_masked_and_the_result_is_not(file, monke
     assert result.summary == "Laura M. Whitfield shall pay to DE89370400440532013000."
     (field,) = result.fields
     assert field == DocumentField(
-        name="contact", value="Dietmar Kranz", page=2, quote="ask for Mr Dietmar Kranz", box=field.box
+        name="contact",
+        value="Dietmar Kranz",
+        page=2,
+        quote="ask for Mr Dietmar Kranz",
+        box=field.box,
+        confidence=field.confidence,
     )
     assert field.box is not None
 
