@@ -345,6 +345,8 @@ class Worker:
             due = anyio.current_time() + mean * random.uniform(0.5, 1.5)  # noqa: S311
 
     async def _register(self) -> None:
+        # One of this name that was killed may have left locks behind; its record goes now.
+        await self._store.workers.end_sessions(self.name)
         sent = time.monotonic()
         seen_at = await self._store.workers.register(
             self.name,

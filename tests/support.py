@@ -80,6 +80,14 @@ async def until(
     raise AssertionError("not reached")
 
 
+async def reconciled(store: Store) -> None:
+    """Wait, by change events, until every role that listens has closed its gap."""
+    with anyio.fail_after(60):
+        async with await store.db["listeners"].watch() as changes:
+            while any(each["gap"] for each in await store.listeners.list()):
+                await changes.next()
+
+
 @asynccontextmanager
 async def running(
     store: Store, pipeline: Pipeline, settings: WorkerSettings | None = None, **options: Any

@@ -34,6 +34,7 @@ from pipeline.store.driver import (
     translated,
 )
 from pipeline.store.refusals import refusal_of
+from pipeline.store.workers import Workers
 
 MAX_BATCH = 256
 """Changes in one transaction."""
@@ -87,6 +88,7 @@ class Commits:
 
     def __init__(self, client: Client, db: AsyncDatabase[Doc], timeout: float) -> None:
         self._db = db
+        self._workers = Workers(db)
         self._session: AsyncClientSession = client.start_session(causal_consistency=False)
         self._timeout = timeout
 
@@ -189,6 +191,8 @@ class Commits:
             else:
                 return result
             await anyio.sleep(random.uniform(0, min(0.1, 0.002 * 2**tried)))  # noqa: S311 -- jitter
+        # The dead hold locks for a minute. What they held by a lease is rescued; the rest is met here.
+        await self._workers.end_sessions_of_silent()
         raise Contended(f"what a transaction writes stayed locked by another, {_TRIES} times")
 
     async def _abort(self) -> None:

@@ -107,16 +107,26 @@ class Workers:
         Needs the `killAnySession` privilege where access control is on; without it the locks are
         waited for, and that is logged.
         """
-        found = await self._workers.find_one({"_id": worker}, {"sessions": 1})
-        if found is None or not found.get("sessions"):
+        await self._end_sessions({"_id": worker})
+
+    @translated
+    async def end_sessions_of_silent(self) -> None:
+        """End the transactions of all workers that have given no sign of life in time, see `end_sessions`.
+
+        For whoever meets locks that stay: no lease tells who has died while it admitted a job, say. One
+        that lives after all begins its transaction again.
+        """
+        await self._end_sessions({"$expr": {"$lt": ["$alive_until", "$$NOW"]}})
+
+    async def _end_sessions(self, query: Doc) -> None:
+        workers = await self._workers.find(query, {"sessions": 1}).to_list()
+        sessions = [session for each in workers for session in each.get("sessions", ())]
+        if not sessions:
             return
         try:
-            await self._db.command(
-                "killSessions", [{"id": Binary.from_uuid(session)} for session in found["sessions"]]
-            )
+            await self._db.command("killSessions", [{"id": Binary.from_uuid(each)} for each in sessions])
         except OperationFailure as error:
             if error.code != _UNAUTHORIZED:
                 raise
-            _log.warning(
-                "no privilege to end the sessions of dead worker %s: its locks last a minute", worker
-            )
+            names = ", ".join(each["_id"] for each in workers)
+            _log.warning("no privilege to end the sessions of dead workers (%s): locks last a minute", names)

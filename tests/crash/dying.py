@@ -26,7 +26,7 @@ from pipeline.tether import tethered
 from pipeline.views import JobView
 from tests.crash.chain import CHAIN, EVERY_PART, STAGES, TOTAL, Part, Trace
 from tests.records import committing, violations
-from tests.support import running, submit, until
+from tests.support import reconciled, running, submit, until
 
 WORKER = "tests.crash.worker"
 
@@ -178,6 +178,7 @@ async def finish(journey: Trip, attempts: dict[str, int], settings: WorkerSettin
     saved, before = await journey.saved(), journey.trace.begun()
     async with finishing(journey.store, settings):
         view = await until(journey.store, journey.job)
+        await reconciled(journey.store)
     again = {part for part, times in journey.trace.begun().items() if times > before[part]}
     assert not again & saved, "a part that was saved ran again"
     await journey.check(view, attempts)

@@ -1,5 +1,7 @@
 """A process that is killed inside a transaction leaves a job locked: nobody else has to wait for it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,8 +9,9 @@ import anyio
 import pytest
 
 from pipeline.settings import StoreSettings
+from pipeline.store import Store
 from tests.crash.chain import GATE, HOLD, STAGES
-from tests.crash.dying import Trip, begin, dies_at, sound, trip, worker
+from tests.crash.dying import WORKER, Trip, begin, dies_at, sound, trip, worker
 from tests.support import until
 
 LEASE = timedelta(seconds=4)
@@ -27,6 +30,30 @@ async def renewed_for_long(journey: Trip) -> None:
             if task["lease"]["until"] >= wanted:
                 return
             await anyio.sleep(LOOK_AGAIN)
+
+
+@asynccontextmanager
+async def patient(store: Store) -> AsyncIterator[None]:
+    """A server that doesn't end old transactions by itself."""
+    admin, lifetime = store.db.client.admin, "transactionLifetimeLimitSeconds"
+    before = (await admin.command({"getParameter": 1, lifetime: 1}))[lifetime]
+    await admin.command({"setParameter": 1, lifetime: 3600})
+    try:
+        yield
+    finally:
+        await admin.command({"setParameter": 1, lifetime: before})
+
+
+@pytest.mark.parametrize("successor", ["another", "dead"])
+async def test_a_job_whose_worker_was_killed_while_it_admitted_it_is_admitted_by_the_next(
+    store_settings: StoreSettings, tmp_path: Path, successor: str
+) -> None:
+    """No lease tells that this worker has died: whoever meets its locks finds out, or who has its name."""
+    async with trip(store_settings, "admitted", tmp_path) as journey, patient(journey.store):
+        await dies_at(journey.settings, "commit.written", WORKER, "dead", MILLRACE_WORKER_LEASE="2")
+        assert await journey.tasks() == []
+        async with worker(journey.settings, successor):
+            await journey.check(await until(journey.store, journey.job), ONCE_EACH)
 
 
 @pytest.mark.parametrize("point", ["cancel.written"])

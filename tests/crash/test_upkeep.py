@@ -13,7 +13,7 @@ from pipeline.store.documents import INLINE_BYTES
 from pipeline.timetable import Timetable
 from tests.integration.test_schedules import NEVER, hourly, set_due, ticks_of, when
 from tests.records import violations
-from tests.support import COUNTING, running, submit, worker_process
+from tests.support import COUNTING, reconciled, running, submit, worker_process
 
 RARELY = WorkerSettings(reconciliation=timedelta(hours=1))
 
@@ -32,6 +32,7 @@ async def test_a_tick_whose_worker_was_killed_is_fired_once(store: Store, point:
     assert len(await ticks_of(store)) == (point == "schedule.fired")
     async with running(store, COUNTING, RARELY):
         found = await when(store, lambda each: each["fired"] == 1)
+        await reconciled(store)
     assert found["next_at"] > datetime.now(UTC)
     assert sum((await ticks_of(store)).values()) == 1
     assert await violations(store) == {}
@@ -56,6 +57,7 @@ async def test_a_cleanup_whose_worker_was_killed_is_taken_over(store: Store, poi
     await store.db["uploads"].update_many({}, {"$set": {"started_at": long_ago}})
     async with running(store, COUNTING, RARELY):
         found = await when(store, lambda each: "finished_at" in (each.get("last") or {}), "tidy")
+        await reconciled(store)
     assert (found["fired"], found["last"]["done"]["jobs"]) == (1, left)
     for collection in ("jobs", "documents.files", "documents.chunks", "uploads"):
         assert await store.db[collection].count_documents({}) == 0, collection
