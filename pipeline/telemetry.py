@@ -13,7 +13,6 @@ from importlib.util import find_spec
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -68,6 +67,10 @@ def mark_failed(current: Span, reason: str) -> None:
 
 def flush() -> None:
     """Send the spans that still wait, before a process ends without its usual way out."""
+    if not traced():
+        return
+    from opentelemetry.sdk.trace import TracerProvider  # only what traces needs the SDK
+
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
         provider.force_flush()
@@ -88,6 +91,7 @@ def configure(service: str) -> None:
         raise ImportError("OTEL_EXPORTER_OTLP_ENDPOINT is set: install `millrace[otlp]`, or unset it")
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
