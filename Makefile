@@ -5,6 +5,9 @@ BIN := .venv/bin
 ARGS ?=
 MINUTES ?= 10
 
+# Tests and benchmarks start processes by the hundred: what those import is compiled once, not each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check quality chaos bench bench-peers examples clean
 
 demo: .venv/demo-ready

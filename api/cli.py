@@ -364,7 +364,3 @@ def main() -> None:
     except (MillraceError, ValidationError) as error:
         _refuse(error)
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

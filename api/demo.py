@@ -99,7 +99,7 @@ def _running(console: Console, data: Path) -> Iterator[Run]:
     command = [
         sys.executable,
         "-m",
-        "api.cli",
+        "api",
         "up",
         "--data",
         str(data),

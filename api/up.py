@@ -175,7 +175,7 @@ def _pipelines(plan: Plan) -> list[str]:
 
 
 def _millrace(verb: str) -> list[str]:
-    return [sys.executable, "-m", "api.cli", verb]
+    return [sys.executable, "-m", "api", verb]
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

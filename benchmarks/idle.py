@@ -29,7 +29,7 @@ async def measure(form: Form) -> list[Figure]:
         async with (
             worker_process(store, "idle") as worker,
             serving(
-                "api.cli", "api", "--pipeline", NOOP_NAME, store=store, database=store.settings.database
+                "api", "api", "--pipeline", NOOP_NAME, store=store, database=store.settings.database
             ) as api,
         ):
             await until_registered(store, worker)

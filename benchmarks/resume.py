@@ -18,7 +18,6 @@ FIRST_CLAIM, ALL_BUSY = 1.0, 2.0
 """Seconds."""
 WORKED = 0.5
 """Seconds that a worker has had all its slots busy when it is killed."""
-_LOOK_AGAIN = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +97,15 @@ _OPTIONS = ("--slots", str(SLOTS))
 
 
 async def _until_held(store: Store, worker: WorkerProcess, tasks: int) -> None:
-    """Wait until a worker holds that many tasks.
+    """Wait, by change events, until a worker holds that many tasks: asking would slow its start.
 
     Raises:
         RuntimeError: it has ended.
     """
+    claimed = [{"$match": {"operationType": "update"}}]
     with anyio.fail_after(60):
-        while len(await store.tasks.of_worker(worker.name)) < tasks:
-            if worker.process.returncode is not None:
-                raise RuntimeError(f"{worker.name} ended with code {worker.process.returncode}")
-            await anyio.sleep(_LOOK_AGAIN)
+        async with await store.db["tasks"].watch(claimed, max_await_time_ms=500) as changes:
+            while len(await store.tasks.of_worker(worker.name)) < tasks:
+                if worker.process.returncode is not None:
+                    raise RuntimeError(f"{worker.name} ended with code {worker.process.returncode}")
+                await changes.try_next()

@@ -40,7 +40,7 @@ async def measure(form: Form) -> list[Figure]:
     """Let clients submit to each server in short turns; the medians of the turns count."""
     turns, seconds = form.size(15, 5), form.size(20, 5) / 10
     async with (
-        _served("api.cli", "api", "--pipeline", "benchmarks.ground:NOOP") as (store, mine),
+        _served("api", "api", "--pipeline", "benchmarks.ground:NOOP") as (store, mine),
         _served("benchmarks.bare_submissions") as (_, other),
     ):
         rates = [await _rates(kind, mine.port, other.port, turns, seconds) for kind in _KINDS]

@@ -73,9 +73,7 @@ async def measure(form: Form) -> list[Figure]:
         environment = {"MILLRACE_WORKER_LISTEN": "false", "MILLRACE_WORKER_GRACE": "0"}
         async with (
             worker_process(store, "holder", "--slots", str(JOBS), pipeline=_NAME, **environment),
-            serving(
-                "api.cli", "api", "--pipeline", _NAME, store=store, database=store.settings.database
-            ) as api,
+            serving("api", "api", "--pipeline", _NAME, store=store, database=store.settings.database) as api,
         ):
             jobs = await _held_jobs(store)
             watched = await _watch(store, api, jobs, seconds)

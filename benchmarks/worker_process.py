@@ -50,7 +50,7 @@ async def worker_process(
 
     It may not be ready yet when the block begins: `until_registered` waits for that.
     """
-    command = [sys.executable, "-m", "api.cli", "worker", "--pipeline", pipeline, "--name", name, *options]
+    command = [sys.executable, "-m", "api", "worker", "--pipeline", pipeline, "--name", name, *options]
     variables = {
         **os.environ,
         "MILLRACE_MONGODB_URI": named_uri(store, name),

@@ -15,6 +15,5 @@ def search_seldom() -> None:
 
     It concerns the whole process: for Millrace's own ones, and for an application that wants the same.
     """
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # without a search before: it takes longer than what it finds is worth
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)

@@ -111,7 +111,7 @@ async def worker_process(
     `inside` are words before its command line that run it somewhere else, such as in another network.
     """
     assert settings.mongodb_uri is not None
-    command = [*inside, sys.executable, "-m", "api.cli", "worker", "--pipeline", pipeline, *options]
+    command = [*inside, sys.executable, "-m", "api", "worker", "--pipeline", pipeline, *options]
     own = {
         **os.environ,
         "MILLRACE_MONGODB_URI": settings.mongodb_uri.get_secret_value(),

@@ -124,11 +124,11 @@ class Town:
 
 
 def _worker(name: str) -> list[str]:
-    return [sys.executable, "-m", "api.cli", "worker", *_PIPELINE, "--name", name]
+    return [sys.executable, "-m", "api", "worker", *_PIPELINE, "--name", name]
 
 
 def _api(port: str) -> Callable[[str], list[str]]:
-    return lambda _: [sys.executable, "-m", "api.cli", "api", "--port", port, *_PIPELINE]
+    return lambda _: [sys.executable, "-m", "api", "api", "--port", port, *_PIPELINE]
 
 
 @asynccontextmanager

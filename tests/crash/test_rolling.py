@@ -139,7 +139,7 @@ async def test_a_document_that_kills_its_workers_takes_no_innocent_one_along(
     async with anyio.create_task_group() as group:
 
         def command(name: str) -> list[str]:
-            return [sys.executable, "-m", "api.cli", "worker", "--name", name, *pipeline]
+            return [sys.executable, "-m", "api", "worker", "--name", name, *pipeline]
 
         group.start_soon(supervisor.keep, "worker", command)
         await ended(store)

@@ -90,7 +90,7 @@ async def test_a_worker_that_cannot_prepare_does_not_start(
     assert store_settings.mongodb_uri is not None
     job = await submit(Client(store), "heavy")
     ended = await anyio.run_process(
-        [sys.executable, "-m", "api.cli", "worker", "--pipeline", "tests.integration.preparing:HEAVY"],
+        [sys.executable, "-m", "api", "worker", "--pipeline", "tests.integration.preparing:HEAVY"],
         env={
             **os.environ,
             "MILLRACE_MONGODB_URI": store_settings.mongodb_uri.get_secret_value(),
