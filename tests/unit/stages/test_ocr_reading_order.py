@@ -216,7 +216,9 @@ def test_rows_tell_a_slope_that_recognised_angles_understate(degrees: float) -> 
     ]
     labels = [
         fragment(text, left, 200 + 30 * row, angle=angle)
-        for row, line in enumerate(("Number\tBW-417", "Date\t16 March", "Due\t15 April", "Order\tPO-8", "You\t104"))
+        for row, line in enumerate(
+            ("Number\tBW-417", "Date\t16 March", "Due\t15 April", "Order\tPO-8", "You\t104")
+        )
         for text, left in zip(line.split("\t"), (1000, 1300), strict=True)
     ]
     table = [
