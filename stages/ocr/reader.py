@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline import PermanentError
-from stages.ocr.extra import required_packages
+from stages.extra import required_packages
 from stages.ocr.fragment import Recognised
 from stages.ocr.media_type import MediaType, detect, is_taken
 from stages.ocr.settings import PageSettings
@@ -187,7 +187,7 @@ def _load(source: Source, number: int, settings: PageSettings) -> "Page | Sheet"
 
 
 def _format(media_type: MediaType) -> Format:
-    with required_packages():
+    with required_packages("OCR"):
         match media_type:
             case MediaType.PDF:
                 from stages.ocr import pdf
