@@ -3,13 +3,11 @@
 import logging
 import random
 import traceback
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from pipeline.attempt import Attempt, Desk
 from pipeline.context import Document, Progress, StageContext
@@ -26,6 +24,7 @@ from pipeline.errors import (
 from pipeline.instances import Instances
 from pipeline.leases import Holding
 from pipeline.model import Failed, Failure, Lost, Outcome, Snoozed, Succeeded, Task
+from pipeline.params import params_of
 from pipeline.patience import until_available
 from pipeline.processes import Processes
 from pipeline.stage import Pipeline, RetryPolicy, Stage
@@ -92,7 +91,7 @@ class Executor:
         if stage.input is not Document:
             body = task.input.body or await services.output(before[-1].name)
             value = before[-1].output.model_validate(body)
-        params = _params(stage, task.params)
+        params = params_of(stage, task.params)
         await services.trusted()
         crash_point("attempt.begun", lambda: [task.id])
         output = await stage.call(
@@ -157,13 +156,3 @@ def _unwrap(error: Exception) -> tuple[str | None, Exception]:
     if isinstance(error, ExceptionGroup):
         return _unwrap(error.exceptions[0])
     return None, error
-
-
-def _params(stage: Stage, params: Mapping[str, Any]) -> BaseModel | None:
-    given = params.get(stage.name, {})
-    if not (given or stage.takes_params):
-        return None
-    try:
-        return stage.params.model_validate(given)
-    except ValidationError as error:
-        raise PermanentError(f"the params of stage {stage.name!r} are not valid: {error}") from error

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from pipeline.errors import SubmissionError
-from pipeline.stage import Pipeline
+from pipeline.errors import PermanentError, SubmissionError
+from pipeline.stage import Pipeline, Stage
 
 
 def check_params(pipeline: Pipeline, params: Mapping[str, Any]) -> None:
@@ -27,6 +27,23 @@ def check_params(pipeline: Pipeline, params: Mapping[str, Any]) -> None:
             raise SubmissionError(
                 f"the params of stage {name!r} are not valid: {explain(error.errors())}"
             ) from error
+
+
+def params_of(stage: Stage, params: Mapping[str, Any]) -> BaseModel | None:
+    """Return a stage's own of a job's params; None for a stage that takes none and is given none.
+
+    Raises:
+        PermanentError: they are not what it takes, as when another version of it does; neither the message
+            nor the trace has anything of the values, among which may be passwords.
+    """
+    given = params.get(stage.name, {})
+    if not (given or stage.takes_params):
+        return None
+    try:
+        return stage.params.model_validate(given)
+    except ValidationError as error:
+        told = explain(error.errors())
+    raise PermanentError(f"the params of stage {stage.name!r} are not valid: {told}")
 
 
 def explain(errors: Iterable[Mapping[str, Any]]) -> str:

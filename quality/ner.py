@@ -1,5 +1,6 @@
 """The NER part: precision, recall and F1 over the labelled documents, by engine."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -17,9 +18,11 @@ _SHOWN = 6
 Mentions = set[tuple[str, Mention]]
 
 
-async def measure() -> list[Score]:
-    """Return the scores of structured fields and of names, and of each label, for each set of engines."""
-    return [score for engines in _ENGINES for score in await _scores(NerParams.model_validate(engines))]
+async def measure() -> AsyncIterator[Score]:
+    """Yield the scores of structured fields and of names, and of each label, for each set of engines."""
+    for engines in _ENGINES:
+        for score in await _scores(NerParams.model_validate(engines)):
+            yield score
 
 
 async def _scores(params: NerParams) -> list[Score]:

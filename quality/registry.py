@@ -1,17 +1,17 @@
 """Which parts are measured."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from importlib import import_module
 
 from quality.score import Score
 
-Measure = Callable[[], Awaitable[list[Score]]]
+Measure = Callable[[], AsyncIterator[Score]]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A module with `async def measure() -> list[Score]`."""
+    """A module with `async def measure() -> AsyncIterator[Score]`, which yields each as it is measured."""
 
     name: str
     what: str

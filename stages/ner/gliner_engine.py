@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from pipeline import PermanentError
-from stages.ner.extra import required
+from stages.extra import required_packages
 from stages.ner.hints import Hints
 from stages.ner.normal import normalize
 from stages.ner.span import Span
@@ -77,7 +77,7 @@ class GlinerEngine:
 
 @lru_cache(maxsize=1)
 def _loaded(model: str) -> Any:
-    with required("gliner"):
+    with required_packages("NER", "gliner"):
         from gliner import GLiNER
     try:
         return GLiNER.from_pretrained(model, local_files_only=True)

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from stages.ner.extra import required
+from stages.extra import required_packages
 from stages.ner.gazetteer import ordinary_words, places, streets
 from stages.ner.span import Span
 from stages.ner.words import CAPITALISED, GAP, UPPER, whole_lines, words
@@ -34,7 +34,7 @@ class People:
 
 @cache
 def _package() -> Any:
-    with required("probablepeople"):
+    with required_packages("NER", "probablepeople"):
         import probablepeople
 
     return probablepeople

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import PermanentError
-from stages.ner.extra import required
+from stages.extra import required_packages
 from stages.ner.hints import Hints
 from stages.ner.normal import normalize
 from stages.ner.span import Span
@@ -64,7 +64,7 @@ class SpacyEngine:
 
 @lru_cache(maxsize=2)
 def _loaded(model: str, installed_only: bool) -> Any:
-    with required("spacy"):
+    with required_packages("NER", "spacy"):
         import spacy
     try:
         if installed_only and not _is_installed(model):

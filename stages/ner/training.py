@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline import PermanentError
-from stages.ner.extra import required
+from stages.extra import required_packages
 from stages.ner.samples import Sample
 
 _HELD_OUT = 0.2
@@ -68,7 +68,7 @@ def train(
     Raises:
         PermanentError: spaCy is not installed, doesn't know the language, or there are too few samples.
     """
-    with required("spacy"):
+    with required_packages("NER", "spacy"):
         import spacy
         from thinc.api import fix_random_seed
     fix_random_seed(plan.seed)

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.ocr.extra import required_packages
+from stages.extra import required_packages
 from stages.ocr.fragment import Fragment
 from stages.ocr.language import RAPIDOCR, unread
 from stages.ocr.settings import PageSettings
@@ -52,12 +52,12 @@ def engine_for(settings: PageSettings) -> Engine:
 
 
 def _rapidocr(settings: PageSettings) -> Engine:
-    with required_packages():
+    with required_packages("OCR"):
         from stages.ocr.rapidocr_engine import RapidOcrEngine
     return RapidOcrEngine(settings.languages)
 
 
 def _tesseract(settings: PageSettings) -> Engine:
-    with required_packages("tesseract"):
+    with required_packages("OCR", "tesseract"):
         from stages.ocr.tesseract_engine import TesseractEngine
     return TesseractEngine(settings.languages)

@@ -1,7 +1,6 @@
 """A fragment: a piece of one line of text, as an OCR engine or a PDF gives it."""
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from stages.outputs import Box
@@ -102,45 +101,3 @@ def uncovered(fragments: Iterable[Fragment], by: Iterable[Fragment]) -> list[Fra
 def _holds(outer: Box, inner: Box) -> bool:
     x, y = (inner[0] + inner[2]) / 2, (inner[1] + inner[3]) / 2
     return outer[0] <= x <= outer[2] and outer[1] <= y <= outer[3]
-
-
-def upright(fragments: list[Fragment]) -> list[Box]:
-    """Return the fragments' boxes as they would be on a page that was scanned straight.
-
-    The page's angle is the median of its fragments' angles, the wide ones counting most. A box
-    around a tilted line is taller than the line; here it gets the line's own height back.
-    """
-    angle = page_angle(fragments)
-    if not angle:
-        return [fragment.box for fragment in fragments]
-    return [_turned_back(fragment.box, angle) for fragment in fragments]
-
-
-def page_angle(fragments: Sequence[Fragment]) -> float:
-    """Return the weighted median angle, in radians; 0 when it is too large to be a skewed scan."""
-    weighted = sorted((each.angle, each.box[2] - each.box[0]) for each in fragments)
-    half = sum(weight for _, weight in weighted) / 2
-    for angle, weight in weighted:
-        half -= weight
-        if half <= 0:
-            return angle if abs(angle) < math.radians(20) else 0.0
-    return 0.0
-
-
-def _turned_back(box: Box, angle: float) -> Box:
-    left, top, right, bottom = box
-    cos, sin = math.cos(angle), math.sin(angle)
-    x, y = (left + right) / 2, (top + bottom) / 2
-    centre_x, centre_y = x * cos + y * sin, y * cos - x * sin
-    # The box of a line of length l and height h turned by an angle measures l·cos + h·sin by
-    # l·sin + h·cos; solved for l and h.
-    width, height = right - left, bottom - top
-    double = cos * cos - sin * sin
-    length = max((width * cos - height * abs(sin)) / double, width / 2)
-    thickness = max((height * cos - width * abs(sin)) / double, min(width, height) / 4)
-    return (
-        centre_x - length / 2,
-        centre_y - thickness / 2,
-        centre_x + length / 2,
-        centre_y + thickness / 2,
-    )

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from stages.ocr.fragment import Fragment, FragmentWord, enclosing, page_angle
+from stages.ocr.fragment import Fragment, FragmentWord, enclosing
 from stages.ocr.page_source import PageSource
 from stages.ocr.reading_order import Row, reading_blocks
+from stages.ocr.skew import page_angle
 from stages.outputs import Block, Box, Line, Page, Word
 
 

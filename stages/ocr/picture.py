@@ -1,10 +1,13 @@
 """Pictures of pages, encoded."""
 
+import math
+from collections.abc import Iterable
 from io import BytesIO
 
 from PIL import Image
 
 from stages.ocr.engine import Pixels
+from stages.outputs import Box
 
 _MAX_SHOWN = 4_000
 _MAX_SIDE = 10_000
@@ -24,6 +27,22 @@ def png(pixels: Pixels) -> bytes:
     image = _image(pixels)
     image.thumbnail((_MAX_SHOWN, _MAX_SHOWN))
     return _encoded(image, "PNG")
+
+
+def painted_over(pixels: Pixels, boxes: Iterable[Box], scale: float) -> Pixels:
+    """Return the pixels, black inside the boxes: nothing of what was there is left.
+
+    Args:
+        pixels: Of the whole page.
+        boxes: In page units.
+        scale: Pixels for each page unit.
+    """
+    painted = pixels.copy()
+    for box in boxes:
+        left, top = (math.floor(edge * scale) for edge in box[:2])
+        right, bottom = (math.ceil(edge * scale) for edge in box[2:])
+        painted[max(top, 0) : bottom, max(left, 0) : right] = 0
+    return painted
 
 
 def _image(pixels: Pixels) -> Image.Image:

@@ -3,17 +3,18 @@
 The formats' modules import their engines, so they are loaded here only, when they are needed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline import PermanentError
-from stages.ocr.extra import required_packages
+from stages.extra import required_packages
 from stages.ocr.fragment import Recognised
 from stages.ocr.media_type import MediaType, detect, is_taken
 from stages.ocr.settings import PageSettings
 from stages.ocr.source_file import SourceFile
-from stages.outputs import Page
+from stages.outputs import Box, Page
 
 if TYPE_CHECKING:
     from stages.ocr.sheet import Sheet
@@ -159,8 +160,8 @@ def finish_page(source: Source, number: int, settings: PageSettings, found: Reco
     return page.page(found)
 
 
-def draw_page(path: str, number: int, settings: PageSettings) -> bytes:
-    """Return the picture of a page as it is shown, as a PNG.
+def draw_page(path: str, number: int, settings: PageSettings, black: Sequence[Box] = ()) -> bytes:
+    """Return the picture of a page as it is shown, as a PNG, painted over in the boxes of `black`.
 
     Raises:
         PermanentError: the document can't be read, has not so many pages, or this one has no picture.
@@ -171,9 +172,10 @@ def draw_page(path: str, number: int, settings: PageSettings) -> bytes:
     page = _load(source, number, settings)
     if isinstance(page, Page):
         raise PermanentError(f"page {number} is plain text and has no picture: its text is in the output")
-    from stages.ocr.picture import png
+    from stages.ocr.picture import painted_over, png
 
-    return png(page.render(settings.dpi))
+    pixels = page.render(settings.dpi)
+    return png(painted_over(pixels, black, pixels.shape[1] / page.size[0]))
 
 
 def _load(source: Source, number: int, settings: PageSettings) -> "Page | Sheet":
@@ -185,7 +187,7 @@ def _load(source: Source, number: int, settings: PageSettings) -> "Page | Sheet"
 
 
 def _format(media_type: MediaType) -> Format:
-    with required_packages():
+    with required_packages("OCR"):
         match media_type:
             case MediaType.PDF:
                 from stages.ocr import pdf

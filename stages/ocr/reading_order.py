@@ -12,8 +12,9 @@ from itertools import pairwise
 from statistics import median
 
 from stages.ocr.columns import find_gutter, split_at
-from stages.ocr.fragment import Fragment, upright
+from stages.ocr.fragment import Fragment
 from stages.ocr.placed import Placed, group_rows, starts_cell
+from stages.ocr.skew import upright
 
 _PARAGRAPH_PITCH = 1.35
 """In median distances between rows: a larger distance starts a new block."""
@@ -35,8 +36,8 @@ Row = list[Cell]
 
 def reading_blocks(fragments: list[Fragment]) -> list[list[Row]]:
     """Return blocks of rows of cells in reading order; every fragment occurs exactly once."""
-    placed = [Placed(fragment, *box) for fragment, box in zip(fragments, upright(fragments), strict=True)]
-    return [block for region in _regions(placed) for block in _blocks(group_rows(region))]
+    regions = _regions(upright(fragments))
+    return [block for region in regions for block in _blocks(group_rows(region))]
 
 
 def _regions(placed: list[Placed]) -> list[list[Placed]]:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from pipeline import Document, PermanentError, StageContext, stage
-from stages.ocr.extra import required_packages
+from stages.extra import required_packages
 from stages.ocr.language import TEXTRACT, check_languages
 from stages.ocr.page_range import numbers
 from stages.ocr.pages import passing_over, read_earlier
@@ -82,7 +82,7 @@ def pages_to_read(params: OcrParams, source: Source) -> list[int]:
 def _by_textract(
     context: StageContext, source: Source, settings: PageSettings
 ) -> Callable[[int], Awaitable[Page]]:
-    with required_packages("textract"):
+    with required_packages("OCR", "textract"):
         from stages.ocr.textract_engine import TextractEngine
     check_languages("textract", settings.languages, TEXTRACT)
     engine = TextractEngine.by_environment()

@@ -7,12 +7,11 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from tesserocr import OEM, PSM, RIL, PyTessBaseAPI, iterate_level
 
 from stages.ocr.engine import Pixels
 from stages.ocr.fragment import Fragment, FragmentWord, fragments_of
+from stages.ocr.lighting import evenly_lit
 from stages.ocr.tesseract_data import languages_and_folder
 
 _MIN_SCORE = 0.3
@@ -35,7 +34,7 @@ class TesseractEngine:
 
     def recognise(self, image: Pixels) -> list[Fragment]:
         """Return the lines of text in an image; boxes are in its pixels."""
-        self._api.SetImage(Image.fromarray(np.ascontiguousarray(image[:, :, ::-1])))
+        self._api.SetImage(evenly_lit(image))
         self._api.Recognize()
         lines = _lines(self._api)
         self._api.Clear()

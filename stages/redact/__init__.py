@@ -1,7 +1,8 @@
 """Personal data out of the house's sight: `redact` masks it, `unmask` puts it back into an answer.
 
 Between the two a stage such as the LLM's sees placeholders only. `secrets` says what is masked and by
-what, `occurrences` where else it stands, `masking` rewrites text, pages and entities.
+what, `occurrences` where else it stands, `masking` rewrites text, pages and entities, `blackening` says
+where the picture of a page has to be painted over.
 """
 
 from stages.redact.stage import RedactParams, redact

@@ -15,10 +15,12 @@ TINY = "tests.quality.tiny"
 def test_table_file_and_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "made" / "quality.json"
     assert main([TINY, "--output", str(output)]) == 1
-    rows = [
-        [cell.strip() for cell in row.split("│")[1:-1]]
-        for row in capsys.readouterr().out.splitlines()
-        if "│" in row
+    told = capsys.readouterr()
+    rows = [[cell.strip() for cell in row.split("│")[1:-1]] for row in told.out.splitlines() if "│" in row]
+    assert told.err.splitlines() == [
+        f"{TINY}: letters, rules",
+        f"{TINY}: minutes [2], rules",
+        f"{TINY}: notes, spacy",
     ]
     assert rows == [
         ["letters", "rules", "100.0", "95.0", "f1 ≥ 90", "yes", ""],

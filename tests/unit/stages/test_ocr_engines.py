@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import ANY, Stubber
-from PIL import Image
+from PIL import Image, ImageChops
 
 from pipeline import PermanentError, Snooze, TemporaryError, run_stage
 from pipeline.errors import PartError
@@ -44,6 +44,12 @@ def test_tesseract_reads_what_rapidocr_reads_at_the_same_places(tmp_path: Path) 
     assert all(word.confidence and word.confidence > 0.8 for word in tesseract.words)
     for ours, other in zip(tesseract.words, rapid.words, strict=True):
         assert ours.box == pytest.approx(other.box, abs=20)
+
+
+def test_tesseract_reads_what_lies_in_the_dark(tmp_path: Path) -> None:
+    light = Image.linear_gradient("L").rotate(90).resize((1200, 900)).point(lambda level: 40 + level * 0.8)
+    paper = ImageChops.multiply(picture_of(*SENTENCES), light.convert("RGB"))
+    assert read(scan(tmp_path, paper), TESSERACT).text == "\n".join(SENTENCES)
 
 
 @pytest.mark.parametrize(("turn", "rotation"), [(0, 0), (90, 90), (180, 180), (270, 270)])

@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -204,3 +205,28 @@ def test_confidence_is_weighted_by_length() -> None:
 def test_no_fragments_make_an_empty_page() -> None:
     page = page_of(3, [], (50, 60), "ocr")
     assert (page.number, page.method, page.text, page.width, page.height) == (3, "empty", "", 50, 60)
+
+
+@pytest.mark.parametrize("degrees", [-1.5, 1.5])
+def test_rows_tell_a_slope_that_recognised_angles_understate(degrees: float) -> None:
+    angle = math.radians(degrees)
+    address = [
+        fragment(f"{line} of the Saltmarsh Trust", 100, 200 + 27 * row, angle=angle)
+        for row, line in enumerate(("The Warden", "3 Sluice Road", "Norwich", "Norfolk", "England"))
+    ]
+    labels = [
+        fragment(text, left, 200 + 30 * row, angle=angle)
+        for row, line in enumerate(
+            ("Number\tBW-417", "Date\t16 March", "Due\t15 April", "Order\tPO-8", "You\t104")
+        )
+        for text, left in zip(line.split("\t"), (1000, 1300), strict=True)
+    ]
+    table = [
+        fragment(cell, left, 500 + 30 * row, angle=angle)
+        for row in range(6)
+        for cell, left in ((f"{row}.", 100), ("Flow cell", 160), ("118.50", 1000), ("711.00", 1300))
+    ]
+    seen = [replace(each, angle=0.83 * each.angle) for each in (*address, *labels, *table)]
+    assert read(seen)[:5] == texts(address)
+    page = page_of(1, seen, (2000, 2000), "ocr")
+    assert page.skew == pytest.approx(degrees, abs=0.03)
