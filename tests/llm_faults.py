@@ -114,6 +114,53 @@ def says(text: Any, finish: str = "stop", **message: Any) -> Say:
     return status(200, json.dumps(body), content_type="application/json")
 
 
+USAGE = {"prompt_tokens": 10, "completion_tokens": 40, "total_tokens": 50}
+
+
+def delta(content: str | None = None, finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    """Return one piece of a streamed answer."""
+    return {"choices": [{"index": 0, "delta": {"content": content, **delta}, "finish_reason": finish}]}
+
+
+def pieces(text: Any, *, usage: dict[str, int] | None = USAGE, finish: str = "stop") -> list[Any]:
+    """Return a whole streamed answer, in pieces of eight characters."""
+    content = text if isinstance(text, str) else json.dumps(text)
+    parts = [delta(content[start : start + 8]) for start in range(0, len(content), 8)]
+    told = [] if usage is None else [{"choices": [], "model": "served", "usage": usage}]
+    return [*parts, delta(finish=finish), *told, "[DONE]"]
+
+
+def streams(*sent: Any, then: Say | None = None) -> Say:
+    """Answer with these events, each a text or JSON; then end, or go on as told."""
+
+    async def say(stream: SocketStream) -> None:
+        await stream.send(
+            b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        for each in sent:
+            event = f"data: {each if isinstance(each, str) else json.dumps(each)}\n\n".encode()
+            await stream.send(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+        await (then(stream) if then else stream.send(b"0\r\n\r\n"))
+
+    return say
+
+
+async def goes(stream: SocketStream) -> None:
+    """Close in the middle."""
+    await stream.aclose()
+
+
+def forever(event: Any) -> Say:
+    """Go on with the same event without an end, as fast as it is taken."""
+
+    async def say(stream: SocketStream) -> None:
+        sent = f"data: {json.dumps(event)}\n\n".encode() * 100
+        while True:
+            await stream.send(f"{len(sent):x}\r\n".encode() + sent + b"\r\n")
+
+    return say
+
+
 async def hangs(stream: SocketStream) -> None:
     """Say nothing until the client goes."""
     await stream.receive()

@@ -8,6 +8,7 @@ import math
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any, cast
 
 import httpx
 import openai
@@ -34,6 +35,24 @@ def as_stage_error(error: openai.APIError) -> TemporaryError | PermanentError:
     return PermanentError(f"{answered}: {_advice(error)}")
 
 
+def reported(error: object, response: httpx.Response) -> openai.APIStatusError:
+    """Return an error object that came inside of a response as if it had been the response's status."""
+    body = error if isinstance(error, dict) else {}
+    code, kind = body.get("code"), body.get("type")
+    if isinstance(code, int) and 400 <= code < 600:
+        status = code
+    elif {code, kind} & _TOO_LONG or kind == "invalid_request_error":
+        status = 400
+    elif any("rate_limit" in str(each) for each in (code, kind)):
+        status = 429
+    elif "overloaded_error" in (code, kind):
+        status = 503
+    else:
+        status = 500
+    meant = httpx.Response(status, request=response.request)
+    return openai.APIStatusError("an error inside of the answer", response=cast("Any", meant), body=body)
+
+
 def is_away(error: openai.APIError) -> bool:
     """Tell whether the endpoint is overloaded, away or asks for a pause: never a document's fault."""
     if isinstance(error, openai.APIStatusError):
@@ -53,6 +72,13 @@ def wait_of(error: openai.APIError) -> timedelta | None:
 def is_too_long(error: openai.APIStatusError) -> bool:
     """Tell whether the endpoint refused the request for its length."""
     return error.status_code == 413 or bool({error.code, error.type} & _TOO_LONG)
+
+
+def refused_of(error: openai.APIStatusError) -> str | None:
+    """Return the request's parameter that the endpoint named as its reason, if only in its words."""
+    words = error.message.lower()
+    named = (name for name in ("stream_options", "stream") if name in words)
+    return error.param or next(named, None)
 
 
 def retry_after(header: str | None) -> timedelta | None:

@@ -13,6 +13,7 @@ from stages.llm.passages import Chunk, chunks
 from stages.llm.prompt import merging, reading
 from stages.llm.question import Reading, ask, total_usage
 from stages.llm.settings import LlmSettings
+from stages.llm.tally import Tally
 from stages.outputs import LlmOutput, NerOutput, OcrOutput, Usage
 
 
@@ -33,12 +34,14 @@ class Reader:
         settings: LlmSettings,
         params: LlmParams,
         form: Form | None,
+        tally: Tally,
     ) -> None:
         self._context = context
         self._endpoint = endpoint
         self._settings = settings
         self._params = params
         self._form = form
+        self._tally = tally
 
     async def read(self, text: OcrOutput, entities: NerOutput) -> LlmOutput:
         """Return what the model says, each field checked against the text.
@@ -60,6 +63,7 @@ class Reader:
         if len(plan.chunks) == 1:
             whole = await one(plan.chunks[0])
         else:
+            self._tally.several = True
             parts = await self._context.each(
                 plan.chunks, one, Reading, unit="chunk", concurrency=self._settings.concurrency
             )

@@ -72,6 +72,9 @@ async def test_chunks_and_their_merge(file: Path, monkeypatch: pytest.MonkeyPatc
     assert isinstance(output, LlmOutput)
     assert set(services.saved) == {"plan", "chunk-1", "chunk-2", "merge-1-1"}
     assert services.reported[-1].done == services.reported[-1].total == 1
+    notes = [each.note for each in services.reported if each.unit == "chunk" and each.note]
+    assert notes[0] == "1 token so far"
+    assert len(notes) > 10
 
 
 async def test_a_text_beyond_the_context_is_permanent(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +94,11 @@ async def test_a_wrong_key_is_permanent(file: Path, monkeypatch: pytest.MonkeyPa
 async def test_a_schema_that_the_server_refuses_falls_back_to_any_object() -> None:
     refused = {"type": "object", "properties": {"a": {"type": "nonsense"}}, "required": ["a"]}
     question: Message = {"role": "user", "content": "Say something."}
-    async with open_endpoint(LlmSettings(model="fallback", max_tokens=64)) as endpoint:
+    heard = list[int]()
+    async with open_endpoint(LlmSettings(model="fallback", max_tokens=64), heard.append) as endpoint:
         completion = await endpoint.complete([question], refused)
     assert isinstance(json.loads(completion.text), dict)
+    assert sum(heard) == completion.usage.completion_tokens > 0
     # A token a character: the schema has gone into the prompt.
     assert completion.usage.prompt_tokens > len(json.dumps(refused))
 
