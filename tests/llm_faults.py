@@ -38,6 +38,10 @@ class FaultServer:
     answers: Sequence[Say]
     base_url: str = ""
     requests: list[Request] = field(default_factory=list)
+    tokenize: Say | None = None
+    """How it counts tokens; it has no such route where this is None."""
+    counted: list[Request] = field(default_factory=list)
+    """Requests for that, which are not among the others."""
     connections: int = 0
     """Open now."""
     _closed: anyio.Condition = field(default_factory=anyio.Condition)
@@ -56,9 +60,7 @@ class FaultServer:
             async with stream:
                 received = BufferedByteReceiveStream(stream)
                 while True:
-                    self.requests.append(await _request(received))
-                    say = self.answers[min(len(self.requests), len(self.answers)) - 1]
-                    await say(stream)
+                    await self._answer(await _request(received), stream)
         except (
             anyio.IncompleteRead,
             anyio.EndOfStream,
@@ -71,6 +73,14 @@ class FaultServer:
                 async with self._closed:
                     self.connections -= 1
                     self._closed.notify_all()
+
+    async def _answer(self, request: Request, stream: SocketStream) -> None:
+        if request.path == "/tokenize":
+            self.counted.append(request)
+            await (self.tokenize or status(404))(stream)
+            return
+        self.requests.append(request)
+        await self.answers[min(len(self.requests), len(self.answers)) - 1](stream)
 
 
 @asynccontextmanager

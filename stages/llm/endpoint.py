@@ -17,6 +17,7 @@ from stages.llm.dialect import Dialect
 from stages.llm.faults import as_stage_error, is_away, is_too_long, refused_of, wait_of
 from stages.llm.settings import LlmSettings
 from stages.llm.stream import Heard, receive
+from stages.llm.tokens import Counter
 
 # An answer of 4,096 tokens is some 20 kB; whatever is this long is none.
 MAX_BODY = 8 * 1024 * 1024
@@ -59,12 +60,15 @@ class _BoundedStream(httpx.AsyncByteStream):
 class Endpoint:
     """An open client of the operator's endpoint. Made by `open_endpoint`; tasks may share it."""
 
-    def __init__(self, client: openai.AsyncOpenAI, settings: LlmSettings, model: str, heard: Heard) -> None:
+    def __init__(
+        self, client: openai.AsyncOpenAI, settings: LlmSettings, model: str, counter: Counter, heard: Heard
+    ) -> None:
         self._client = client
         self._heard = heard
         self._settings = settings
         self._model = model
         self._key = (str(settings.base_url), model)
+        self.counter = counter
         self._breaker = _breakers.setdefault(self._key, Breaker())
 
     @property
@@ -104,6 +108,8 @@ class Endpoint:
                 else:
                     self._breaker.answered()
                     _understood[self._key] = dialect
+                    said = [each["content"] for each in messages]
+                    self.counter.learn(json.dumps(schema), said, completion.usage.prompt_tokens)
                     return completion
 
     def _failure(self, error: openai.APIError) -> Snooze | TemporaryError | PermanentError:
@@ -167,7 +173,8 @@ async def open_endpoint(settings: LlmSettings, heard: Heard) -> AsyncIterator[En
         timeout=timeout,
         http_client=cast("Any", http),  # openai 3 takes httpx clients, but its types say httpx2
     ) as client:
-        yield Endpoint(client, settings, settings.model, heard)
+        counter = Counter(http, settings, settings.model, key)
+        yield Endpoint(client, settings, settings.model, counter, heard)
 
 
 def _refuses_form(error: openai.APIStatusError) -> bool:

@@ -21,6 +21,10 @@ _TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
+class TooLong(PermanentError):
+    """The request is too long for the model; a shorter one may not be."""
+
+
 def as_stage_error(error: openai.APIError) -> TemporaryError | PermanentError:
     """Return the stage error that an endpoint's or the network's failure means."""
     if isinstance(error, openai.APITimeoutError):
@@ -32,7 +36,8 @@ def as_stage_error(error: openai.APIError) -> TemporaryError | PermanentError:
     answered = f"the LLM endpoint answered {status}{_code(error)}"
     if status in (408, 409, 425, 429) or status >= 500:
         return TemporaryError(answered, retry_after=wait_of(error))
-    return PermanentError(f"{answered}: {_advice(error)}")
+    kind = TooLong if is_too_long(error) else PermanentError
+    return kind(f"{answered}: {_advice(error)}")
 
 
 def reported(error: object, response: httpx.Response) -> openai.APIStatusError:
@@ -116,7 +121,7 @@ def _code(error: openai.APIStatusError) -> str:
 
 def _advice(error: openai.APIStatusError) -> str:
     if is_too_long(error):
-        return "the request is too long for the model; lower MILLRACE_LLM_MAX_CHARACTERS"
+        return "the request is too long for the model; set MILLRACE_LLM_CONTEXT to what it takes"
     match error.status_code:
         case 401 | 403:
             return "check MILLRACE_LLM_API_KEY, and that it may use MILLRACE_LLM_MODEL"

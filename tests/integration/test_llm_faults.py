@@ -129,7 +129,7 @@ async def test_tokens_of_several_chunks_are_added_up_beside_their_count(read: Re
     services = MemoryServices(Path(), {})
     texts = ["Oak and elm. " * 60] * 2
     async with fault_server(streams(*PIECES)) as server:
-        await read(server, *texts, services=services, max_characters="800", concurrency="2")
+        await read(server, *texts, services=services, chunk_tokens="300", concurrency="2")
     chunks = [each for each in services.reported if each.unit == "chunk"]
     assert chunks[0] == Progress(0, 2, "chunk")
     assert chunks[1] == Progress(0, 2, "chunk", "1 token so far")
@@ -181,9 +181,9 @@ async def test_an_invented_quote_is_not_grounded(read: Read) -> None:
         (error(401, code="invalid_api_key"), PermanentError, "MILLRACE_LLM_API_KEY"),
         (error(403), PermanentError, "MILLRACE_LLM_API_KEY"),
         (error(404), PermanentError, "MILLRACE_LLM_BASE_URL"),
-        (error(413), PermanentError, "MILLRACE_LLM_MAX_CHARACTERS"),
-        (error(400, code="context_length_exceeded"), PermanentError, "MILLRACE_LLM_MAX_CHARACTERS"),
-        (error(400, type="exceed_context_size_error"), PermanentError, "MILLRACE_LLM_MAX_CHARACTERS"),
+        (error(413), PermanentError, "MILLRACE_LLM_CONTEXT"),
+        (error(400, code="context_length_exceeded"), PermanentError, "MILLRACE_LLM_CONTEXT"),
+        (error(400, type="exceed_context_size_error"), PermanentError, "MILLRACE_LLM_CONTEXT"),
         (status(307, location="http://127.0.0.1:9/"), PermanentError, "redirects are not followed"),
         (says("", refusal="no"), PermanentError, "refuses"),
         (says("", finish="content_filter"), PermanentError, "refuses"),
@@ -199,7 +199,7 @@ async def test_an_invented_quote_is_not_grounded(read: Read) -> None:
         (streams(delta("{"), failed(code=503)), Snooze, "503"),
         (streams(delta("{"), failed(type="rate_limit_error")), Snooze, "429 .rate_limit_error"),
         (streams(failed(type="server_error")), TemporaryError, "500 .server_error"),
-        (streams(failed(code="context_length_exceeded")), PermanentError, "MILLRACE_LLM_MAX_CHARACTERS"),
+        (streams(failed(code="context_length_exceeded")), PermanentError, "MILLRACE_LLM_CONTEXT"),
         (streams(delta("{"), {"error": "SECRET"}), TemporaryError, "answered 500"),
         (streams(delta(refusal="no"), delta(finish="stop"), "[DONE]"), PermanentError, "refuses"),
         (streams(delta(finish="content_filter"), "[DONE]"), PermanentError, "refuses"),
@@ -294,7 +294,7 @@ async def test_a_long_document_waits_without_losing_what_it_has(read: Read, tmp_
     texts = ["Oak and elm. " * 60] * 2
     async with fault_server(says(ANSWER), status(429, "{}", retry_after="9")) as server:
         with pytest.raises(PartError, match="chunk 2") as caught:
-            await read(server, *texts, services=services, max_characters="800", concurrency="1")
+            await read(server, *texts, services=services, chunk_tokens="300", concurrency="1")
     assert isinstance(caught.value.__cause__, Snooze)
     assert "chunk-1" in services.saved
 
@@ -370,12 +370,12 @@ async def test_a_long_document_is_read_in_chunks_and_resumed(read: Read) -> None
     answers = (says(ANSWER), error(500))
     async with fault_server(*answers) as server:
         with pytest.raises(PartError, match="chunk 2") as caught:
-            await read(server, *pages, services=services, max_characters="500", concurrency="1")
+            await read(server, *pages, services=services, chunk_tokens="180", concurrency="1")
         await server.wait_until_closed()
     assert isinstance(caught.value.__cause__, TemporaryError)
     async with fault_server(says(ANSWER)) as server:
         # Another limit now: the document stays cut as it was.
-        output = await read(server, *pages, services=services, max_characters="50000")
+        output = await read(server, *pages, services=services, chunk_tokens="50000")
         await server.wait_until_closed()
     asked = [request.body["messages"][1]["content"] for request in server.requests]
     # Four answers are more than a request of the first limit holds: two merges.
@@ -388,10 +388,89 @@ async def test_a_long_document_is_read_in_chunks_and_resumed(read: Read) -> None
     assert output.fields[0].grounded
 
 
+async def test_a_chunk_that_is_too_long_is_halved_and_what_was_answered_is_kept(read: Read) -> None:
+    services = MemoryServices(Path(), {})
+    pages = [" ".join(f"oak-{number:04}" for number in range(80))] * 2
+    settings = {"chunk_tokens": "300", "concurrency": "1", "remember": "0"}
+    long = error(400, code="context_length_exceeded")
+    async with fault_server(says(ANSWER), long, says(ANSWER), error(500)) as server:
+        with pytest.raises(PartError, match="chunk 2"):
+            await read(server, *pages, services=services, **settings)
+    assert set(services.saved) == {"plan", "chunk-1", "text 2.0-2.351"}
+    async with fault_server(long, says(ANSWER)) as server:
+        output = await read(server, *pages, services=services, **settings)
+    assert set(services.saved) >= {"chunk-2", "text 2.351-2.719"}
+    # The second half, what both halves say, and what both chunks say.
+    assert len(server.requests) == 4
+    assert output.usage.total_tokens == 12 * 5
+
+
+def counts(tokens: int) -> Say:
+    """A `/tokenize` that finds so many in any text, as llama.cpp and vLLM say it."""
+    return status(200, json.dumps({"count": tokens, "tokens": [1] * tokens}))
+
+
+async def test_tokens_are_counted_by_the_endpoint_and_only_where_that_matters(read: Read) -> None:
+    services = MemoryServices(Path(), {})
+    async with fault_server(says(ANSWER)) as server:
+        server.tokenize = counts(290)
+        await read(server, "A short text.")
+        assert server.counted == []
+        await read(server, *["Oak and elm. " * 60] * 2, services=services, chunk_tokens="600")
+        assert len(services.saved["plan"]["chunks"]) == 1
+        asked = server.counted[-1]
+        assert asked.body["model"] == "m"
+        assert asked.body["content"] == asked.body["prompt"] == "Oak and elm. " * 60
+        assert asked.headers["authorization"] == f"Bearer {KEY}"
+        services.saved.clear()
+        await read(server, *["Oak and elm. " * 60] * 2, services=services, chunk_tokens="590")
+        assert len(services.saved["plan"]["chunks"]) == 2
+
+
+@pytest.mark.parametrize("answer", [status(404), status(200, "<html>"), status(200, "{}")])
+async def test_an_endpoint_that_counts_no_tokens_is_asked_once(read: Read, answer: Say) -> None:
+    async with fault_server(says(ANSWER)) as server:
+        server.tokenize = answer
+        for _ in range(2):
+            await read(server, "Oak and elm. " * 1000)
+    assert len(server.counted) == 1
+
+
+async def test_what_an_endpoint_uses_tells_how_dense_its_tokens_are(read: Read) -> None:
+    text = "Oak and elm. " * 600  # 7,800 bytes
+    services = [MemoryServices(Path(), {}) for _ in range(2)]
+
+    def used(tokens: int) -> Say:
+        usage = {"prompt_tokens": tokens, "completion_tokens": 1, "total_tokens": tokens + 1}
+        return streams(*pieces(ANSWER, usage=usage))
+
+    async with fault_server(used(1000), used(1000 + 1560), used(2000)) as server:
+        await read(server, "x")
+        await read(server, text, services=services[0], chunk_tokens="3000")
+        await read(server, text, services=services[1], chunk_tokens="1700", context="9000")
+    # A third of a token in a byte at first, by which it would not have fit; then a fifth.
+    assert [len(each.saved["plan"]["chunks"]) for each in services] == [1, 1]
+
+
+async def test_tokens_are_counted_by_the_operators_own_tokenizer(read: Read, tmp_path: Path) -> None:
+    file, services = tmp_path / "tokenizer.json", MemoryServices(Path(), {})
+    model = {"type": "WordLevel", "vocab": {"?": 0}, "unk_token": "?"}
+    file.write_text(
+        json.dumps({"version": "1.0", "model": model, "pre_tokenizer": {"type": "WhitespaceSplit"}})
+    )
+    async with fault_server(says(ANSWER)) as server:
+        await read(server, *["word " * 90] * 3, services=services, chunk_tokens="200", tokenizer=str(file))
+    assert [[span["page"] for span in chunk] for chunk in services.saved["plan"]["chunks"]] == [[1, 2], [3]]
+    assert server.counted == []
+    async with fault_server(says(ANSWER)) as server:
+        with pytest.raises(PermanentError, match=r"MILLRACE_LLM_TOKENIZER: .* is no tokenizer\.json"):
+            await read(server, "word " * 3000, tokenizer=str(tmp_path))
+
+
 async def test_a_document_beyond_the_chunks_allowed_is_refused(read: Read) -> None:
     async with fault_server(says(ANSWER)) as server:
         with pytest.raises(PermanentError, match="MILLRACE_LLM_MAX_CHUNKS"):
-            await read(server, "word " * 400, max_characters="500", max_chunks="3")
+            await read(server, "word " * 1000, chunk_tokens="300", max_chunks="3")
     assert server.requests == []
 
 
