@@ -18,6 +18,8 @@ _LEAST = 256
 """Tokens of text that are sent however little room there seems to be: what is there is an estimate."""
 _PAGE_MARK = 8
 """Tokens of `[page 12]` and the lines around it."""
+_TEMPLATE = 100
+"""Tokens that a model's chat template puts around the turns; usually some 20."""
 
 
 class Plan(BaseModel):
@@ -60,7 +62,8 @@ async def plan(
 
 def _room(around: int, settings: LlmSettings) -> int:
     """Return the tokens that a request has for text, beside the others in it and those of the answer."""
-    return min(settings.chunk_tokens, max(_LEAST, settings.context - settings.max_tokens - around))
+    left = settings.context - settings.max_tokens - _TEMPLATE - around
+    return min(settings.chunk_tokens, max(_LEAST, left))
 
 
 def _around(entities: NerOutput, params: LlmParams, form: Form | None) -> str:

@@ -92,15 +92,16 @@ async def test_a_chunk_beyond_the_context_is_read_in_halves(
 async def test_the_endpoint_counts_and_a_chunk_fills_the_context_without_going_over(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MILLRACE_LLM_CHUNK_TOKENS", "100000")
-    text = recognised(*("Some words of a page. " * 300 for _ in range(4)))
+    for name, value in (("CHUNK_TOKENS", 100_000), ("CONTEXT", 7000), ("MAX_TOKENS", 512)):
+        monkeypatch.setenv(f"MILLRACE_LLM_{name}", str(value))
+    text = recognised(*("Some words of a page. " * 130 for _ in range(2)))
     services = MemoryServices(file, {})
     await run_stage(llm, file, earlier=(text, entities(text, [])), services=services)
     spans = [[(span["start"], span["end"]) for span in chunk] for chunk in services.saved["plan"]["chunks"]]
-    assert spans == [[(0, 6600)]] * 4
+    assert spans == [[(0, 2860)]] * 2
     asked = [each for key, each in services.saved.items() if key.startswith("chunk-")]
-    room = CONTEXT - LlmSettings().max_tokens
-    assert all(0.6 * room < each["usage"]["prompt_tokens"] < room for each in asked)
+    room = 7000 - 512
+    assert all(0.5 * room < each["usage"]["prompt_tokens"] < room for each in asked)
     async with open_endpoint(LlmSettings(), lambda _: None) as endpoint:
         assert await endpoint.counter.count("Some words") == len(" Some words")
 
