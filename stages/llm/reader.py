@@ -131,7 +131,13 @@ class Reader:
         if len(parts) == 1:
             return parts[0]
         messages = merging([each.answer.told() for each in parts], self._params, self._form)
-        merged = await self._ask(messages, self._form)
+        try:
+            merged = await self._ask(messages, self._form)
+        except TooLong:
+            if len(parts) == 2:
+                raise
+            middle = len(parts) // 2
+            return await self._merge([await self._merge(parts[:middle]), await self._merge(parts[middle:])])
         usage = total_usage([merged.usage, *(each.usage for each in parts)])
         return merged.model_copy(update={"usage": usage})
 

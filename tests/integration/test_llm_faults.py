@@ -405,6 +405,18 @@ async def test_a_chunk_that_is_too_long_is_halved_and_what_was_answered_is_kept(
     assert output.usage.total_tokens == 12 * 5
 
 
+async def test_answers_that_are_too_long_to_merge_at_once_are_merged_in_steps(read: Read) -> None:
+    services = MemoryServices(Path(), {})
+    pages = [f"Page {number}. " + "Oak and elm. " * 60 for number in range(3)]
+    long = error(400, code="context_length_exceeded")
+    settings = {"chunk_tokens": "300", "concurrency": "1", "remember": "0"}
+    async with fault_server(*[says(ANSWER)] * 3, long, says(ANSWER)) as server:
+        output = await read(server, *pages, services=services, **settings)
+    merged = [request.body["messages"][1]["content"].count('"quote"') for request in server.requests[3:]]
+    assert merged == [3, 2, 2]
+    assert output.usage.total_tokens == 12 * 5
+
+
 def counts(tokens: int) -> Say:
     """A `/tokenize` that finds so many in any text, as llama.cpp and vLLM say it."""
     return status(200, json.dumps({"count": tokens, "tokens": [1] * tokens}))
