@@ -54,7 +54,7 @@ clean:
 	touch $@
 
 .venv/dev-ready: .venv/pip-ready pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engines,tesseract,textract,probablepeople,spacy,embedded,motor,otlp]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engines,tesseract,textract,probablepeople,spacy,tokenizers,embedded,motor,otlp]"
 	touch $@ .venv/demo-ready
 
 # Node's driver, for the test that submits with it. Without npm that test fails, and says what to install.

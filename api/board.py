@@ -62,10 +62,11 @@ class Board:
                 "", total=1, document=label, stage=stage["name"], state=""
             )
         progress = stage.get("progress") or {}
-        total, done = progress.get("total") or 1, progress.get("done") or 0
+        total = progress.get("total") or 1
+        done = progress.get("done") or 0 if progress.get("total") else 0
         state = stage["state"]
         colour = _COLOURS.get(state, "dim")
-        parts = escape(f" {done}/{total} {progress['unit']}s") if progress.get("total") else ""
+        parts = escape(f" {told(progress)}") if progress else ""
         attempt = f" (attempt {stage['attempt']})" if stage["attempt"] > 1 else ""
         self._progress.update(
             self._bars[key],
@@ -73,6 +74,13 @@ class Board:
             completed=total if state == "succeeded" else done,
             state=f"[{colour}]{state}[/]{parts}{attempt}",
         )
+
+
+def told(progress: Json) -> str:
+    """Say a stage's progress: `3/12 pages`, or `3 pages` while the total is not known; and its note."""
+    of = f"/{progress['total']}" if progress.get("total") is not None else ""
+    note = f", {progress['note']}" if progress.get("note") else ""
+    return f"{progress.get('done', 0)}{of} {progress.get('unit', 'part')}s{note}"
 
 
 @contextmanager

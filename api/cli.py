@@ -14,7 +14,7 @@ from rich.table import Table
 
 from api.batch_commands import app as batch_commands
 from api.batch_commands import watch_batch
-from api.board import board, follow
+from api.board import board, follow, told
 from api.failure_commands import attempts, discard, failures, retry
 from api.logs import configure_logging
 from api.operating import drain, limit, limits, pause, pauses, resume, unlimit, why
@@ -227,9 +227,12 @@ def show(
     table = Table("stage", "state", "attempt", "progress", "error")
     for stage in found["stages"]:
         progress = stage["progress"]
-        told = f"{progress['done']}/{progress['total']} {progress['unit']}s" if progress else ""
         table.add_row(
-            stage["name"], stage["state"], str(stage["attempt"]), told, escape(_error(stage["error"]))
+            stage["name"],
+            stage["state"],
+            str(stage["attempt"]),
+            escape(told(progress)) if progress else "",
+            escape(_error(stage["error"])),
         )
     out.print(table)
 

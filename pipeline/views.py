@@ -20,6 +20,8 @@ class ProgressView(BaseModel):
     done: int
     total: int | None
     unit: str
+    note: str | None = None
+    """What else is to be seen, such as `1,204 tokens so far`."""
 
 
 class ErrorView(BaseModel):

@@ -178,6 +178,8 @@ class Usage(BaseModel):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    uncounted: int = 0
+    """Requests of which the endpoint did not tell the tokens; they are not in the sums."""
 
 
 class LlmOutput(BaseModel):

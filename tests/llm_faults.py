@@ -38,6 +38,10 @@ class FaultServer:
     answers: Sequence[Say]
     base_url: str = ""
     requests: list[Request] = field(default_factory=list)
+    tokenize: Say | None = None
+    """How it counts tokens; it has no such route where this is None."""
+    counted: list[Request] = field(default_factory=list)
+    """Requests for that, which are not among the others."""
     connections: int = 0
     """Open now."""
     _closed: anyio.Condition = field(default_factory=anyio.Condition)
@@ -56,9 +60,7 @@ class FaultServer:
             async with stream:
                 received = BufferedByteReceiveStream(stream)
                 while True:
-                    self.requests.append(await _request(received))
-                    say = self.answers[min(len(self.requests), len(self.answers)) - 1]
-                    await say(stream)
+                    await self._answer(await _request(received), stream)
         except (
             anyio.IncompleteRead,
             anyio.EndOfStream,
@@ -71,6 +73,14 @@ class FaultServer:
                 async with self._closed:
                     self.connections -= 1
                     self._closed.notify_all()
+
+    async def _answer(self, request: Request, stream: SocketStream) -> None:
+        if request.path == "/tokenize":
+            self.counted.append(request)
+            await (self.tokenize or status(404))(stream)
+            return
+        self.requests.append(request)
+        await self.answers[min(len(self.requests), len(self.answers)) - 1](stream)
 
 
 @asynccontextmanager
@@ -112,6 +122,53 @@ def says(text: Any, finish: str = "stop", **message: Any) -> Say:
         "usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12},
     }
     return status(200, json.dumps(body), content_type="application/json")
+
+
+USAGE = {"prompt_tokens": 10, "completion_tokens": 40, "total_tokens": 50}
+
+
+def delta(content: str | None = None, finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    """Return one piece of a streamed answer."""
+    return {"choices": [{"index": 0, "delta": {"content": content, **delta}, "finish_reason": finish}]}
+
+
+def pieces(text: Any, *, usage: dict[str, int] | None = USAGE, finish: str = "stop") -> list[Any]:
+    """Return a whole streamed answer, in pieces of eight characters."""
+    content = text if isinstance(text, str) else json.dumps(text)
+    parts = [delta(content[start : start + 8]) for start in range(0, len(content), 8)]
+    told = [] if usage is None else [{"choices": [], "model": "served", "usage": usage}]
+    return [*parts, delta(finish=finish), *told, "[DONE]"]
+
+
+def streams(*sent: Any, then: Say | None = None) -> Say:
+    """Answer with these events, each a text or JSON; then end, or go on as told."""
+
+    async def say(stream: SocketStream) -> None:
+        await stream.send(
+            b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        for each in sent:
+            event = f"data: {each if isinstance(each, str) else json.dumps(each)}\n\n".encode()
+            await stream.send(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+        await (then(stream) if then else stream.send(b"0\r\n\r\n"))
+
+    return say
+
+
+async def goes(stream: SocketStream) -> None:
+    """Close in the middle."""
+    await stream.aclose()
+
+
+def forever(event: Any) -> Say:
+    """Go on with the same event without an end, as fast as it is taken."""
+
+    async def say(stream: SocketStream) -> None:
+        sent = f"data: {json.dumps(event)}\n\n".encode() * 100
+        while True:
+            await stream.send(f"{len(sent):x}\r\n".encode() + sent + b"\r\n")
+
+    return say
 
 
 async def hangs(stream: SocketStream) -> None:

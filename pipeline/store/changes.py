@@ -130,6 +130,7 @@ _SHOWN: list[Doc] = [
             _changed("progress"),
             _changed_inside("progress.done"),
             _changed_inside("progress.total"),
+            _changed_inside("progress.note"),
         ],
     },
 ]

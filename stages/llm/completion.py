@@ -55,5 +55,5 @@ class Completion(BaseModel):
             text=choice.message.content or "",
             cut_off=choice.finish_reason == "length",
             model=read.model,
-            usage=read.usage or Usage(),
+            usage=read.usage or Usage(uncounted=1),
         )

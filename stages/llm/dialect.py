@@ -32,6 +32,10 @@ class Dialect:
     """The parameter that bounds the answer; reasoning models want `max_completion_tokens`."""
     temperature: bool = True
     """Whether it may be set."""
+    stream: bool = True
+    """Whether the answer comes piece by piece."""
+    stream_usage: bool = True
+    """Whether it may then be asked for its usage."""
 
     def plainer(self, refused: str | None) -> "Dialect | None":
         """Return the next way to try after the endpoint refused this one, None after the last.
@@ -43,9 +47,23 @@ class Dialect:
             return replace(self, limit="max_completion_tokens")
         if refused == "temperature" and self.temperature:
             return replace(self, temperature=False)
+        if refused == "stream_options" and self.stream_usage:
+            return replace(self, stream_usage=False)
+        if refused == "stream" and self.stream:
+            return replace(self, stream=False)
+        return self._less_strict()
+
+    def _less_strict(self) -> "Dialect | None":
+        """Return the next way where any part of the request may be what is refused.
+
+        Streaming is given up first, as it costs the answer nothing, and then tried again.
+        """
+        if self.stream and self.format in (Format.SCHEMA, Format.PROMPT):
+            return replace(self, stream=False)
         if self.format is Format.PROMPT:
             return None
-        return replace(self, format=Format(self.format.value + 1))
+        stream = self.stream or self.format is Format.SCHEMA
+        return replace(self, format=Format(self.format.value + 1), stream=stream)
 
     @property
     def needs_schema_in_prompt(self) -> bool:
@@ -57,6 +75,10 @@ class Dialect:
         options: dict[str, Any] = {self.limit: max_tokens}
         if self.temperature:
             options["temperature"] = 0  # extraction: the likeliest answer, not a varied one
+        if self.stream:
+            options["stream"] = True
+            if self.stream_usage:
+                options["stream_options"] = {"include_usage": True}
         if self.format is Format.OBJECT:
             options["response_format"] = {"type": "json_object"}
         elif self.format is not Format.PROMPT:

@@ -14,11 +14,15 @@ from pipeline import PermanentError, Snooze, TemporaryError
 from stages.llm.breaker import Breaker
 from stages.llm.completion import Completion
 from stages.llm.dialect import Dialect
-from stages.llm.faults import as_stage_error, is_away, is_too_long, wait_of
+from stages.llm.faults import as_stage_error, is_away, is_too_long, refused_of, wait_of
 from stages.llm.settings import LlmSettings
+from stages.llm.stream import Heard, receive
+from stages.llm.tokens import Counter
 
 # An answer of 4,096 tokens is some 20 kB; whatever is this long is none.
 MAX_BODY = 8 * 1024 * 1024
+# Each streamed token comes in an event of some 250 bytes.
+_EVENT = 1024
 # The client of openai 2 logs whole requests, the document's text with them, at DEBUG.
 logging.getLogger("openai").setLevel(logging.INFO)
 # What each endpoint and model was found to understand, for the life of the process.
@@ -37,33 +41,34 @@ class Message(TypedDict):
 class _BoundedStream(httpx.AsyncByteStream):
     """A response's body that fails, rather than fill the memory, when it does not end."""
 
-    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+    def __init__(self, stream: httpx.AsyncByteStream, limit: int) -> None:
         self._stream = stream
+        self._limit = limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         received = 0
         async for part in self._stream:
             received += len(part)
-            if received > MAX_BODY:
-                raise httpx.ReadError(f"more than {MAX_BODY} bytes")
+            if received > self._limit:
+                raise httpx.ReadError(f"more than {self._limit} bytes")
             yield part
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
 
-async def _bound(response: httpx.Response) -> None:
-    response.stream = _BoundedStream(cast("httpx.AsyncByteStream", response.stream))
-
-
 class Endpoint:
     """An open client of the operator's endpoint. Made by `open_endpoint`; tasks may share it."""
 
-    def __init__(self, client: openai.AsyncOpenAI, settings: LlmSettings, model: str) -> None:
+    def __init__(
+        self, client: openai.AsyncOpenAI, settings: LlmSettings, model: str, counter: Counter, heard: Heard
+    ) -> None:
         self._client = client
+        self._heard = heard
         self._settings = settings
         self._model = model
         self._key = (str(settings.base_url), model)
+        self.counter = counter
         self._breaker = _breakers.setdefault(self._key, Breaker())
 
     @property
@@ -88,7 +93,7 @@ class Endpoint:
                     body = await self._send(messages, schema, dialect)
                     completion = Completion.parse(body)
                 except openai.APIStatusError as error:
-                    plainer = dialect.plainer(error.param) if _refuses_form(error) else None
+                    plainer = dialect.plainer(refused_of(error)) if _refuses_form(error) else None
                     if plainer is None:
                         raise self._failure(error) from None
                     dialect = plainer
@@ -103,6 +108,8 @@ class Endpoint:
                 else:
                     self._breaker.answered()
                     _understood[self._key] = dialect
+                    said = [each["content"] for each in messages]
+                    self.counter.learn(json.dumps(schema), said, completion.usage.prompt_tokens)
                     return completion
 
     def _failure(self, error: openai.APIError) -> Snooze | TemporaryError | PermanentError:
@@ -124,19 +131,25 @@ class Endpoint:
         try:
             # The client's own timeout starts again with every byte; this one bounds the whole.
             with anyio.fail_after(limit):
-                response = await self._client.chat.completions.with_raw_response.create(
+                async with self._client.chat.completions.with_streaming_response.create(
                     model=self._model, messages=cast("Any", list(messages)), **options
-                )
+                ) as response:
+                    return await receive(cast("httpx.Response", response.http_response), self._heard)
+        except httpx.TimeoutException as error:
+            raise openai.APITimeoutError(request=cast("Any", error.request)) from error
+        except httpx.HTTPError as error:
+            raise openai.APIConnectionError(request=cast("Any", error.request)) from error
         except TimeoutError:
             raise TemporaryError(
                 f"the LLM endpoint did not end its answer in {limit:g} s (MILLRACE_LLM_TIMEOUT)"
             ) from None
-        return bytes(response.http_response.content)
 
 
 @asynccontextmanager
-async def open_endpoint(settings: LlmSettings) -> AsyncIterator[Endpoint]:
+async def open_endpoint(settings: LlmSettings, heard: Heard) -> AsyncIterator[Endpoint]:
     """Open the operator's endpoint; its connections are closed on leaving.
+
+    `heard` is called while answers come in.
 
     Raises:
         PermanentError: the settings name no endpoint or no model.
@@ -144,8 +157,13 @@ async def open_endpoint(settings: LlmSettings) -> AsyncIterator[Endpoint]:
     if settings.base_url is None or settings.model is None:
         raise PermanentError("set MILLRACE_LLM_BASE_URL and MILLRACE_LLM_MODEL to ask an LLM endpoint")
     timeout = settings.timeout.total_seconds()
+    limit = MAX_BODY + settings.max_tokens * _EVENT
+
+    async def bound(response: httpx.Response) -> None:
+        response.stream = _BoundedStream(cast("httpx.AsyncByteStream", response.stream), limit)
+
     # No redirects: the operator named this address, not the one that it may point to.
-    http = httpx.AsyncClient(timeout=timeout, follow_redirects=False, event_hooks={"response": [_bound]})
+    http = httpx.AsyncClient(timeout=timeout, follow_redirects=False, event_hooks={"response": [bound]})
     # A placeholder without a key: the client would otherwise send OPENAI_API_KEY from the environment.
     key = settings.api_key.get_secret_value() if settings.api_key else "none"
     async with openai.AsyncOpenAI(
@@ -155,7 +173,8 @@ async def open_endpoint(settings: LlmSettings) -> AsyncIterator[Endpoint]:
         timeout=timeout,
         http_client=cast("Any", http),  # openai 3 takes httpx clients, but its types say httpx2
     ) as client:
-        yield Endpoint(client, settings, settings.model)
+        counter = Counter(http, settings, settings.model, key)
+        yield Endpoint(client, settings, settings.model, counter, heard)
 
 
 def _refuses_form(error: openai.APIStatusError) -> bool:

@@ -8,6 +8,7 @@ import math
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any, cast
 
 import httpx
 import openai
@@ -18,6 +19,10 @@ from pipeline import PermanentError, TemporaryError
 LONGEST_WAIT = timedelta(hours=1)
 _TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class TooLong(PermanentError):
+    """The request is too long for the model; a shorter one may not be."""
 
 
 def as_stage_error(error: openai.APIError) -> TemporaryError | PermanentError:
@@ -31,7 +36,26 @@ def as_stage_error(error: openai.APIError) -> TemporaryError | PermanentError:
     answered = f"the LLM endpoint answered {status}{_code(error)}"
     if status in (408, 409, 425, 429) or status >= 500:
         return TemporaryError(answered, retry_after=wait_of(error))
-    return PermanentError(f"{answered}: {_advice(error)}")
+    kind = TooLong if is_too_long(error) else PermanentError
+    return kind(f"{answered}: {_advice(error)}")
+
+
+def reported(error: object, response: httpx.Response) -> openai.APIStatusError:
+    """Return an error object that came inside of a response as if it had been the response's status."""
+    body = error if isinstance(error, dict) else {}
+    code, kind = body.get("code"), body.get("type")
+    if isinstance(code, int) and 400 <= code < 600:
+        status = code
+    elif {code, kind} & _TOO_LONG or kind == "invalid_request_error":
+        status = 400
+    elif any("rate_limit" in str(each) for each in (code, kind)):
+        status = 429
+    elif "overloaded_error" in (code, kind):
+        status = 503
+    else:
+        status = 500
+    meant = httpx.Response(status, request=response.request)
+    return openai.APIStatusError("an error inside of the answer", response=cast("Any", meant), body=body)
 
 
 def is_away(error: openai.APIError) -> bool:
@@ -53,6 +77,13 @@ def wait_of(error: openai.APIError) -> timedelta | None:
 def is_too_long(error: openai.APIStatusError) -> bool:
     """Tell whether the endpoint refused the request for its length."""
     return error.status_code == 413 or bool({error.code, error.type} & _TOO_LONG)
+
+
+def refused_of(error: openai.APIStatusError) -> str | None:
+    """Return the request's parameter that the endpoint named as its reason, if only in its words."""
+    words = error.message.lower()
+    named = (name for name in ("stream_options", "stream") if name in words)
+    return error.param or next(named, None)
 
 
 def retry_after(header: str | None) -> timedelta | None:
@@ -90,7 +121,7 @@ def _code(error: openai.APIStatusError) -> str:
 
 def _advice(error: openai.APIStatusError) -> str:
     if is_too_long(error):
-        return "the request is too long for the model; lower MILLRACE_LLM_MAX_CHARACTERS"
+        return "the request is too long for the model; set MILLRACE_LLM_CONTEXT to what it takes"
     match error.status_code:
         case 401 | 403:
             return "check MILLRACE_LLM_API_KEY, and that it may use MILLRACE_LLM_MODEL"

@@ -1,6 +1,6 @@
 """Cuts a document's pages into chunks that fit one request each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import BaseModel
 
@@ -23,21 +23,42 @@ class Span(BaseModel):
 Chunk = list[Span]
 
 
-def chunks(pages: Sequence[Page], limit: int) -> list[Chunk]:
-    """Return chunks of at most `limit` characters, in order; pages without text are left out.
+def chunks(pages: Sequence[Page], limit: int, tokens: Sequence[int] | None = None) -> list[Chunk]:
+    """Return chunks of at most `limit` tokens, in order; pages without text are left out.
 
-    A page is only divided when it alone is longer than a chunk.
+    A page is only divided when it alone is longer than a chunk; its tokens then count as spread evenly
+    over its characters. `tokens` are the pages'; each character is one where they are not given.
     """
     made: list[Chunk] = []
-    room = 0
-    for page in pages:
-        for span in _spans(page, limit):
-            if span.size > room:
+    room = 0.0
+    for page, size in zip(pages, tokens or [len(page.text) for page in pages], strict=True):
+        each = size / max(1, len(page.text))
+        for span in _spans(page, max(1, int(limit / each)) if each else limit):
+            if not made or span.size * each > room:
                 made.append([])
                 room = limit
             made[-1].append(span)
-            room -= span.size
+            room -= span.size * each
     return made
+
+
+def halves(chunk: Chunk, pages: Mapping[int, Page], least: int) -> tuple[Chunk, Chunk] | None:
+    """Return the chunk in two parts of about the same length; None where it has under `least` characters."""
+    size = sum(span.size for span in chunk)
+    if size < least:
+        return None
+    first: Chunk = []
+    left = size // 2
+    for at, span in enumerate(chunk):
+        if span.size > left:
+            text = pages[span.page].text[: span.end]
+            cut = _cut(text, span.start, left) if left else span.start
+            if cut > span.start:
+                first.append(Span(page=span.page, start=span.start, end=cut))
+            return first, [Span(page=span.page, start=cut, end=span.end), *chunk[at + 1 :]]
+        first.append(span)
+        left -= span.size
+    raise AssertionError("half of it is less than all of it")
 
 
 def _spans(page: Page, limit: int) -> Iterator[Span]:

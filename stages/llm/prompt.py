@@ -97,9 +97,15 @@ def _task(params: LlmParams, form: Form | None) -> str:
 
 def _hints(entities: Iterable[Entity], chunk: Chunk) -> str:
     numbers = {span.page for span in chunk}
-    lines = dict.fromkeys(
-        f"{each.label}: {' '.join(each.text.split())} (page {each.page})"
-        for each in entities
-        if each.page in numbers
-    )
+    lines = dict.fromkeys(_hint(each) for each in entities if each.page in numbers)
     return "\n".join(list(lines)[:MAX_ENTITIES])
+
+
+def longest_hints(entities: Iterable[Entity]) -> str:
+    """Return as many words about entities as any chunk of their document can be sent with."""
+    lines = sorted({_hint(each) for each in entities}, key=len, reverse=True)
+    return "\n".join(lines[:MAX_ENTITIES])
+
+
+def _hint(entity: Entity) -> str:
+    return f"{entity.label}: {' '.join(entity.text.split())} (page {entity.page})"

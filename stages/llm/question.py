@@ -50,6 +50,7 @@ def total_usage(usages: Sequence[Usage]) -> Usage:
         prompt_tokens=sum(each.prompt_tokens for each in usages),
         completion_tokens=sum(each.completion_tokens for each in usages),
         total_tokens=sum(each.total_tokens for each in usages),
+        uncounted=sum(each.uncounted for each in usages),
     )
 
 

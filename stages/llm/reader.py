@@ -1,26 +1,24 @@
 """Reads a document with a model: at once when it is short, else in chunks whose answers are merged."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial as bound
 
-from pydantic import BaseModel
-
-from pipeline import PermanentError, StageContext
+from pipeline import StageContext
 from stages.llm.endpoint import Endpoint, Message
 from stages.llm.evidence import Evidence
+from stages.llm.faults import TooLong
 from stages.llm.form import Form
 from stages.llm.params import LlmParams
-from stages.llm.passages import Chunk, chunks
+from stages.llm.passages import Chunk, halves
+from stages.llm.plan import Plan, plan
 from stages.llm.prompt import merging, reading
 from stages.llm.question import Reading, ask, total_usage
 from stages.llm.settings import LlmSettings
-from stages.outputs import LlmOutput, NerOutput, OcrOutput, Usage
+from stages.llm.tally import Tally
+from stages.outputs import LlmOutput, NerOutput, OcrOutput, Page, Usage
 
-
-class _Plan(BaseModel):
-    """How the document is cut. Saved first: later attempts keep to it when settings have changed."""
-
-    limit: int
-    chunks: list[Chunk]
+_LEAST = 400
+"""Characters of a chunk that is not halved any more: it is not the text that is too long."""
 
 
 class Reader:
@@ -33,12 +31,14 @@ class Reader:
         settings: LlmSettings,
         params: LlmParams,
         form: Form | None,
+        tally: Tally,
     ) -> None:
         self._context = context
         self._endpoint = endpoint
         self._settings = settings
         self._params = params
         self._form = form
+        self._tally = tally
 
     async def read(self, text: OcrOutput, entities: NerOutput) -> LlmOutput:
         """Return what the model says, each field checked against the text.
@@ -49,33 +49,48 @@ class Reader:
             PermanentError: more chunks than the operator allows, or see `Endpoint.complete`.
             TemporaryError: see `ask`; of a chunk it is the cause of a PartError.
         """
-        plan = await self._context.checkpoint("plan", lambda: self._plan(text), _Plan)
+        planned = await self._context.checkpoint("plan", lambda: self._plan(text, entities), Plan)
         pages = {page.number: page for page in text.pages}
-        form = self._form.partial() if self._form and len(plan.chunks) > 1 else self._form
+        form = self._form.partial() if self._form and len(planned.chunks) > 1 else self._form
 
         async def one(chunk: Chunk) -> Reading:
-            messages = reading(pages, chunk, entities.entities, self._params, form)
-            return await self._ask(messages, form)
+            return await self._chunk(chunk, pages, entities, form)
 
-        if len(plan.chunks) == 1:
-            whole = await one(plan.chunks[0])
+        if len(planned.chunks) == 1:
+            whole = await one(planned.chunks[0])
         else:
+            self._tally.several = True
             parts = await self._context.each(
-                plan.chunks, one, Reading, unit="chunk", concurrency=self._settings.concurrency
+                planned.chunks, one, Reading, unit="chunk", concurrency=self._settings.concurrency
             )
-            whole = await self._merged(parts, plan.limit)
+            whole = await self._merged(parts, planned.limit)
         return self._output(whole, Evidence(text.pages))
 
-    async def _plan(self, text: OcrOutput) -> _Plan:
-        limit = self._settings.max_characters
-        made = chunks(text.pages, limit)
-        if len(made) > self._settings.max_chunks:
-            raise PermanentError(
-                f"the document needs {len(made)} requests of {limit} characters, more than "
-                f"MILLRACE_LLM_MAX_CHUNKS={self._settings.max_chunks}: raise it, or "
-                "MILLRACE_LLM_MAX_CHARACTERS where the model's context allows, or split the document"
+    async def _plan(self, text: OcrOutput, entities: NerOutput) -> Plan:
+        counter = self._endpoint.counter
+        return await plan(text, entities, counter, self._settings, self._params, self._form)
+
+    async def _chunk(
+        self, chunk: Chunk, pages: Mapping[int, Page], entities: NerOutput, form: Form | None
+    ) -> Reading:
+        """Return the answer about a chunk, or about its halves where the endpoint says it is too long."""
+        messages = reading(pages, chunk, entities.entities, self._params, form)
+        try:
+            return await self._ask(messages, form)
+        except TooLong:
+            parts = halves(chunk, pages, _LEAST)
+            if parts is None:
+                raise
+        partial = self._form.partial() if self._form else None
+        answers = [
+            await self._context.checkpoint(
+                f"text {part[0].page}.{part[0].start}-{part[-1].page}.{part[-1].end}",
+                bound(self._chunk, part, pages, entities, partial),
+                Reading,
             )
-        return _Plan(limit=limit, chunks=made)
+            for part in parts
+        ]
+        return await self._merge(answers)
 
     async def _ask(self, messages: list[Message], form: Form | None) -> Reading:
         """Ask, or give the answer that an earlier job got, which costs nothing now."""
@@ -116,7 +131,13 @@ class Reader:
         if len(parts) == 1:
             return parts[0]
         messages = merging([each.answer.told() for each in parts], self._params, self._form)
-        merged = await self._ask(messages, self._form)
+        try:
+            merged = await self._ask(messages, self._form)
+        except TooLong:
+            if len(parts) == 2:
+                raise
+            middle = len(parts) // 2
+            return await self._merge([await self._merge(parts[:middle]), await self._merge(parts[middle:])])
         usage = total_usage([merged.usage, *(each.usage for each in parts)])
         return merged.model_copy(update={"usage": usage})
 

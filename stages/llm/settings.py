@@ -1,6 +1,7 @@
 """The operator's settings of the LLM stage, from `MILLRACE_LLM_…` variables."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
@@ -40,9 +41,17 @@ class LlmSettings(BaseSettings):
     """Tokens that one answer may have. Default 4096: about four times an invoice's answer, so that
     reasoning models have some left to think, and an answer without end is cut off."""
 
-    max_characters: int = Field(default=12_000, ge=500)
-    """Characters of document text in one request; a longer document is read in chunks. Default
-    12,000: some 3,000 tokens of English, which leaves room in a context of 8,192."""
+    chunk_tokens: int = Field(default=3000, ge=50)
+    """Tokens of document text in one request; a longer document is read in chunks. Default 3,000: some
+    five pages, of which a model misses little."""
+
+    context: int = Field(default=8192, ge=512)
+    """Tokens that the model takes in all: instructions, schema, text and answer. Chunks are smaller than
+    `chunk_tokens` where these would not fit. Default 8,192, as local models are usually served."""
+
+    tokenizer: Path | None = None
+    """The model's `tokenizer.json`, to count tokens by. Default none: they are counted by the endpoint's
+    `/tokenize` (llama.cpp, vLLM), or where it has none, estimated, from its own usage once it told some."""
 
     max_chunks: int = Field(default=400, ge=1)
     """Chunks that one document may need; a longer one is refused. Default 400, about 2,000 pages:

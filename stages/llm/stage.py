@@ -8,6 +8,7 @@ from stages.llm.extractive import extract
 from stages.llm.extractive.filling import filled
 from stages.llm.params import LlmParams
 from stages.llm.settings import LlmSettings
+from stages.llm.tally import Tally
 from stages.outputs import LlmOutput, NerOutput, OcrOutput
 
 EXTRACTION_TIME = timedelta(minutes=5)
@@ -47,5 +48,6 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
     from stages.llm.endpoint import open_endpoint
     from stages.llm.reader import Reader
 
-    async with open_endpoint(settings) as endpoint:
-        return await Reader(context, endpoint, settings, params, form).read(text, entities)
+    tally = Tally(context)
+    async with open_endpoint(settings, tally.heard) as endpoint:
+        return await Reader(context, endpoint, settings, params, form, tally).read(text, entities)

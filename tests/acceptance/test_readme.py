@@ -57,7 +57,7 @@ def test_the_stage_of_the_readme_runs(home: Path) -> None:
         assert submitted.returncode == 0, submitted.stdout + submitted.stderr
         [job] = up.get("/v1/jobs")["jobs"]
         assert up.get(f"/v1/jobs/{job['id']}/outputs/shout") == {"lines": ["ONE", "TWO"]}
-        assert job["stages"][0]["progress"] == {"done": 2, "total": 2, "unit": "line"}
+        assert job["stages"][0]["progress"] == {"done": 2, "total": 2, "unit": "line", "note": None}
 
 
 @pytest.mark.timeout(200)

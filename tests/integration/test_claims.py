@@ -120,7 +120,7 @@ async def test_renewing_tells_which_leases_are_lost_and_keeps_the_others(store: 
     lost = await store.tasks.renew([(task.id, task.lease, Progress(1, 2)) for task in tasks], MINUTE)
     assert set(lost) == {rescued.id, ended.id, forged.id}
     now = await stored(store, kept.id)
-    assert now["progress"] == {"done": 1, "total": 2, "unit": "part"}
+    assert now["progress"] == {"done": 1, "total": 2, "unit": "part", "note": None}
     assert now["lease"]["until"] > datetime.now(UTC)
     assert (await stored(store, rescued.id))["progress"] is None
 

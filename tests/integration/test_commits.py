@@ -167,7 +167,12 @@ async def test_dollar_signs_are_stored_as_they_are(store: Store) -> None:
     assert results == [None] * 3
     assert await store.outputs.body(completed.job, "read", 1) == body
     assert await store.outputs.checkpoints(saving.id) == {"$key": body}
-    assert (await stored(store, saving.id))["progress"] == {"done": 1, "total": 2, "unit": "$unit"}
+    assert (await stored(store, saving.id))["progress"] == {
+        "done": 1,
+        "total": 2,
+        "unit": "$unit",
+        "note": None,
+    }
     told = (await stored(store, failing.id))["errors"][0]
     assert [told[name] for name in ("type", "message", "part", "trace")] == [
         "$Type",

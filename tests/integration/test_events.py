@@ -260,6 +260,22 @@ async def test_all_jobs_are_watched_in_one_stream(store: Store) -> None:
     assert made == set(ended) == jobs
 
 
+async def test_a_note_alone_is_told(store: Store) -> None:
+    client, feed = Client(store), Feed(store.changes)
+    async with running(store, COUNTING):
+        job = (await submit(client, "counting", run_at=datetime.now(UTC) + LATER)).id
+        await until(store, job, ("ready",), stage="read")
+    async with fed(store, feed):
+        told = one_by_one(await watching(store, feed, job), None)
+        await anext(told)
+        progress = {"done": 1, "total": 2, "unit": "page", "note": None}
+        await store.db["tasks"].update_one({"job": job}, {"$set": {"progress": progress}})
+        await store.db["tasks"].update_one({"job": job}, {"$set": {"progress.note": "9 tokens so far"}})
+        with anyio.fail_after(60):
+            assert (await anext(told)).data["progress"] == progress
+            assert (await anext(told)).data["progress"] == {"note": "9 tokens so far"}
+
+
 async def test_a_reader_that_lags_is_cut_off_and_comes_back(store: Store) -> None:
     client, feed = Client(store), Feed(store.changes)
     async with running(store, COUNTING):

@@ -77,7 +77,7 @@ async def test_a_part_need_not_have_what_the_whole_must(file: Path, monkeypatch:
     part = {**GOOD, "data": {"lines": [{"item": "Oak"}]}}
     texts = [f"{'Oak and elm. ' * 60}" for _ in range(2)]
     async with fault_server(says(part), says(part), says(GOOD)) as server:
-        output, services = await ask(server, file, monkeypatch, *texts, max_characters="800", concurrency="1")
+        output, services = await ask(server, file, monkeypatch, *texts, chunk_tokens="300", concurrency="1")
     assert set(services.saved) == {"plan", "chunk-1", "chunk-2", "merge-1-1"}
     assert output.data == DATA
     assert '"data"' in server.requests[2].body["messages"][-1]["content"]

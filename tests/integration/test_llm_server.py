@@ -14,7 +14,7 @@ from stages.llm.forms import Receipt
 from stages.llm.json_schema import leaves
 from stages.outputs import LlmOutput
 from tests.llm_documents import entities, example, recognised
-from tests.llm_server import API_KEY, serve, write_model
+from tests.llm_server import API_KEY, CONTEXT, serve, write_model
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,7 @@ def _settings(base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLRACE_LLM_BASE_URL", base_url)
     monkeypatch.setenv("MILLRACE_LLM_MODEL", "tiny")
     monkeypatch.setenv("MILLRACE_LLM_API_KEY", API_KEY)
+    monkeypatch.setenv("MILLRACE_LLM_CONTEXT", str(CONTEXT))
 
 
 async def test_a_model_of_random_weights_answers_in_the_schema(file: Path) -> None:
@@ -65,20 +66,44 @@ async def test_the_server_keeps_to_the_schema_of_the_job(file: Path) -> None:
 
 
 async def test_chunks_and_their_merge(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MILLRACE_LLM_MAX_CHARACTERS", "600")
+    monkeypatch.setenv("MILLRACE_LLM_CHUNK_TOKENS", "600")
     text = recognised(*("Some words of a page. " * 20 for _ in range(2)))
     services = MemoryServices(file, {})
     output = await run_stage(llm, file, earlier=(text, entities(text, [])), services=services)
     assert isinstance(output, LlmOutput)
     assert set(services.saved) == {"plan", "chunk-1", "chunk-2", "merge-1-1"}
     assert services.reported[-1].done == services.reported[-1].total == 1
+    notes = [each.note for each in services.reported if each.unit == "chunk" and each.note]
+    assert notes[0] == "1 token so far"
+    assert len(notes) > 10
 
 
-async def test_a_text_beyond_the_context_is_permanent(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MILLRACE_LLM_MAX_CHARACTERS", "100000")
-    text = recognised("Some words of a page. " * 1000)
-    with pytest.raises(PermanentError, match="lower MILLRACE_LLM_MAX_CHARACTERS"):
-        await run_stage(llm, file, earlier=(text, entities(text, [])))
+async def test_a_chunk_beyond_the_context_is_read_in_halves(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLRACE_LLM_CHUNK_TOKENS", "100000")
+    monkeypatch.setenv("MILLRACE_LLM_CONTEXT", "200000")
+    text = recognised("Some words of a page. " * 750)
+    services = MemoryServices(file, {})
+    await run_stage(llm, file, earlier=(text, entities(text, [])), services=services)
+    assert set(services.saved) == {"plan", "text 1.0-1.8250", "text 1.8250-1.16500"}
+
+
+async def test_the_endpoint_counts_and_a_chunk_fills_the_context_without_going_over(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("CHUNK_TOKENS", 100_000), ("CONTEXT", 7000), ("MAX_TOKENS", 512)):
+        monkeypatch.setenv(f"MILLRACE_LLM_{name}", str(value))
+    text = recognised(*("Some words of a page. " * 130 for _ in range(2)))
+    services = MemoryServices(file, {})
+    await run_stage(llm, file, earlier=(text, entities(text, [])), services=services)
+    spans = [[(span["start"], span["end"]) for span in chunk] for chunk in services.saved["plan"]["chunks"]]
+    assert spans == [[(0, 2860)]] * 2
+    asked = [each for key, each in services.saved.items() if key.startswith("chunk-")]
+    room = 7000 - 512
+    assert all(0.5 * room < each["usage"]["prompt_tokens"] < room for each in asked)
+    async with open_endpoint(LlmSettings(), lambda _: None) as endpoint:
+        assert await endpoint.counter.count("Some words") == len(" Some words")
 
 
 async def test_a_wrong_key_is_permanent(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +116,11 @@ async def test_a_wrong_key_is_permanent(file: Path, monkeypatch: pytest.MonkeyPa
 async def test_a_schema_that_the_server_refuses_falls_back_to_any_object() -> None:
     refused = {"type": "object", "properties": {"a": {"type": "nonsense"}}, "required": ["a"]}
     question: Message = {"role": "user", "content": "Say something."}
-    async with open_endpoint(LlmSettings(model="fallback", max_tokens=64)) as endpoint:
+    heard = list[int]()
+    async with open_endpoint(LlmSettings(model="fallback", max_tokens=64), heard.append) as endpoint:
         completion = await endpoint.complete([question], refused)
     assert isinstance(json.loads(completion.text), dict)
+    assert sum(heard) == completion.usage.completion_tokens > 0
     # A token a character: the schema has gone into the prompt.
     assert completion.usage.prompt_tokens > len(json.dumps(refused))
 

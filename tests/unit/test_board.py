@@ -111,6 +111,14 @@ def test_it_draws_names_states_and_counts(screen: StringIO) -> None:
     assert "waiting" in drawn
 
 
+def test_progress_without_a_total_is_counted_and_its_note_shown(screen: StringIO) -> None:
+    with board(Console(file=screen, width=120, force_terminal=False)) as shown:
+        shown.add(job())
+        progress = {"done": 312, "total": None, "unit": "token", "note": "[thinking]"}
+        shown.apply("stage", {"job": "job-1", "name": "ocr", "state": "running", "progress": progress})
+    assert "running 312 tokens, [thinking]" in screen.getvalue()
+
+
 def test_names_are_shown_as_they_are(screen: StringIO) -> None:
     with board(Console(file=screen, width=120, force_terminal=False)) as shown:
         named = job()

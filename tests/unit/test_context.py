@@ -143,6 +143,35 @@ async def test_each_resumes_after_the_saved_parts(file: Path) -> None:
     assert services.reported[-1] == Progress(3, 3, "page")
 
 
+async def test_a_note_stays_beside_the_count_until_something_else_is_counted(file: Path) -> None:
+    async def work(context: StageContext) -> None:
+        async def one(part: str) -> str:
+            context.note(f"at {part}")
+            return part
+
+        await context.each(["a", "b"], one, str, unit="page", concurrency=1)
+        context.progress(0, 1, "merge")
+
+    services = await run(file, work)
+    assert services.reported == [
+        Progress(0, 2, "page"),
+        Progress(0, 2, "page", "at a"),
+        Progress(1, 2, "page", "at a"),
+        Progress(1, 2, "page", "at b"),
+        Progress(2, 2, "page", "at b"),
+        Progress(0, 1, "merge"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["a" * 81, "two\nlines"])
+async def test_a_note_is_one_short_line(file: Path, text: str) -> None:
+    async def work(context: StageContext) -> None:
+        context.note(text)
+
+    with pytest.raises(ValueError, match="80 characters"):
+        await run(file, work)
+
+
 async def test_each_of_nothing_is_nothing(file: Path) -> None:
     async def work(context: StageContext) -> None:
         async def one(part: str) -> str:

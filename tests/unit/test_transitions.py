@@ -151,7 +151,7 @@ def test_completion_writes_the_output_and_the_successor() -> None:
     assert successor["_id"] == f"{JOB}:count:1"
     assert successor["inputs"] == {"read": 1}
     assert (successor["priority"], successor["tenant"], successor["attempt"]) == (4, "acme", 0)
-    assert updated(change.guard)["progress"] == {"done": 2, "total": 2, "unit": "part"}
+    assert updated(change.guard)["progress"] == {"done": 2, "total": 2, "unit": "part", "note": None}
 
 
 def test_completion_of_the_last_stage_ends_the_job() -> None:

@@ -11,7 +11,7 @@ const NOT_REACHED = {
   error: null,
 };
 
-const UNKNOWN_PROGRESS = { done: 0, total: null, unit: "part" };
+const UNKNOWN_PROGRESS = { done: 0, total: null, unit: "part", note: null };
 
 const UNFINISHED = new Set(["submitted", "running"]);
 

@@ -46,9 +46,10 @@ export function count(amount, one, many = `${one}s`) {
   return `${amounts.format(amount)} ${amount === 1 ? one : many}`;
 }
 
-/** Say a stage's progress: "3 of 12 pages", or "3 pages" while the total is not known. */
-export function progress({ done, total, unit }) {
-  return total === null ? count(done, unit) : `${amounts.format(done)} of ${count(total, unit)}`;
+/** Say a stage's progress: "3 of 12 pages", or "3 pages" while the total is not known; and its note. */
+export function progress({ done, total, unit, note }) {
+  const counted = total === null ? count(done, unit) : `${amounts.format(done)} of ${count(total, unit)}`;
+  return note ? `${counted}, ${note}` : counted;
 }
 
 /** Say where a stage is; `unfinished` is whether its job still goes on. */

@@ -87,7 +87,7 @@ def test_dialects_end_with_the_prompt_alone() -> None:
     while dialect is not None:
         formats.append(dialect.format)
         dialect = dialect.plainer(None)
-    assert formats == list(Format)
+    assert list(dict.fromkeys(formats)) == list(Format)
 
 
 def test_a_refused_parameter_is_changed_once() -> None:
@@ -95,4 +95,4 @@ def test_a_refused_parameter_is_changed_once() -> None:
     assert changed == Dialect(limit="max_completion_tokens")
     again = changed.plainer("max_tokens")
     assert again is not None
-    assert again.format is Format.UNBOUNDED_SCHEMA
+    assert again == Dialect(limit="max_completion_tokens", stream=False)

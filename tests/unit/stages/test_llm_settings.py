@@ -42,7 +42,7 @@ def test_variables_are_read_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TIMEOUT", "0"),
         ("TIMEOUT", "canary"),
         ("MAX_TOKENS", "canary"),
-        ("MAX_CHARACTERS", "1"),
+        ("CHUNK_TOKENS", "1"),
         ("CONCURRENCY", "0"),
     ],
 )
