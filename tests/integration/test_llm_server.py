@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ async def test_a_wrong_key_is_permanent(file: Path, monkeypatch: pytest.MonkeyPa
 async def test_a_schema_that_the_server_refuses_falls_back_to_any_object() -> None:
     refused = {"type": "object", "properties": {"a": {"type": "nonsense"}}, "required": ["a"]}
     question: Message = {"role": "user", "content": "Say something."}
-    async with open_endpoint(LlmSettings(model="fallback", max_tokens=64)) as endpoint:
+    async with open_endpoint(LlmSettings(model="fallback", max_tokens=64), nullcontext) as endpoint:
         completion = await endpoint.complete([question], refused)
     assert isinstance(json.loads(completion.text), dict)
     # A token a character: the schema has gone into the prompt.
