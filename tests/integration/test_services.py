@@ -141,8 +141,8 @@ async def test_it_stays_open_over_a_restart_of_all_workers_and_says_why(store: S
     await service_is(store, "well")
     async with running(store, CALLING):
         second = (await submit(client, "calling")).id
-        await until(store, second, ("ready",), stage="call")
-        assert (await stored(store, f"{second}:call:1"))["attempt"] == 0, "it was not handed on"
+        await until(store, second, ("ready", "running", "succeeded"), stage="call")
+        assert (await stored(store, f"{second}:call:1"))["lease"]["fence"] == 0, "nobody has claimed it"
         [away] = [each for each in (await client.why(second)).reasons if each.kind == "away"]
         assert away.subject == PRINTER
         assert away.message.startswith("service printer is away until 2")
