@@ -62,7 +62,7 @@ class TemporaryError(StageError):
 class Snooze(StageError):
     """The stage can't go on just now, through no fault of its document: it is called again in `delay`.
 
-    For a service that is down or asks to slow down, a result that isn't there yet. No attempt is
+    For a result that isn't there yet; of a service that is down tell by `Unavailable`. No attempt is
     charged, so it may happen any number of times; a job's deadline ends it.
     """
 
@@ -77,6 +77,9 @@ class Unavailable(Snooze):
     All stages that use it are parked, on all workers, until it is back: in `retry_after` one attempt finds
     out, without it in 5 s, doubling to 5 min. No attempt is charged. `service` is a name of your own,
     up to 120 letters, digits and signs; people see it, so no secret may be in it.
+
+    Out of `StageContext.run_process` it comes as a plain `Snooze`: what a document may have taken over
+    parks no stage.
 
     Raises:
         DefinitionError: this can't be a service's name.
