@@ -17,7 +17,7 @@ from api.batch_commands import watch_batch
 from api.board import board, follow, told
 from api.failure_commands import attempts, discard, failures, retry
 from api.logs import configure_logging
-from api.operating import drain, limit, limits, pause, pauses, resume, unlimit, why
+from api.operating import drain, limit, limits, pause, pauses, resume, services, unlimit, why
 from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
 from api.rest_client import RestClient
 from api.schedule_commands import app as schedule_commands
@@ -300,7 +300,7 @@ def _submit_batch(
         out.print(batch, markup=False)
 
 
-for verb in (pause, resume, pauses, drain, limit, unlimit, limits, why):
+for verb in (pause, resume, pauses, services, drain, limit, unlimit, limits, why):
     app.command()(verb)
 
 

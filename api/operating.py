@@ -10,7 +10,7 @@ from rich.table import Table
 from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
 from api.rest_client import RestClient
 
-Kind = Annotated[str, typer.Argument(help="stage, pipeline, tenant or worker.")]
+Kind = Annotated[str, typer.Argument(help="stage, pipeline, tenant, worker or service.")]
 Name = Annotated[str, typer.Argument(help="Its name; of a stage `pipeline/stage`, as in documents/ocr.")]
 Why = Annotated[str | None, typer.Option("--reason", help="Told to everybody who asks why.")]
 
@@ -21,12 +21,12 @@ _LOOK_AGAIN = 0.5
 def pause(
     kind: Kind, name: Name, reason: Why = None, url: Url = DEFAULT_URL, as_json: AsJson = False
 ) -> None:
-    """Let nothing of a stage, a pipeline or a tenant begin. What runs goes on to its end."""
+    """Let nothing of a stage, a pipeline or a tenant, or that uses a service, begin. What runs goes on."""
     _tell(RestClient(url).post("/v1/pause", subject=f"{kind}:{name}", **_reason(reason)), "paused", as_json)
 
 
 def resume(kind: Kind, name: Name, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Let what was paused go on."""
+    """Let what was paused go on, or what uses a service that was away."""
     _tell(RestClient(url).post("/v1/resume", subject=f"{kind}:{name}"), "resumed", as_json)
 
 
@@ -39,6 +39,20 @@ def pauses(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     table = Table("paused", "since", "reason")
     for each in found:
         table.add_row(each["subject"], each["at"], escape(each["reason"] or ""))
+    out.print(table)
+
+
+def services(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """List the outside services that are left alone: why, and until when. `resume service NAME` ends that."""
+    found = RestClient(url).get("/v1/services")
+    if as_json:
+        print_json(found)
+        return
+    table = Table("service", "state", "until", "failures", "reason", "parked")
+    for each in found:
+        name, stages = each["subject"].partition(":")[2], "\n".join(each["stages"])
+        told = (each["until"] or "resumed", str(each["failures"]), each["reason"], stages)
+        table.add_row(escape(name), each["state"], *map(escape, told))
     out.print(table)
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from api.problems import answers
 from api.services import AClient, AJobId, AService
-from pipeline.operator import MOST_CONCURRENCY, LimitView, Operator, PauseView
+from pipeline.operator import MOST_CONCURRENCY, LimitView, Operator, PauseView, ServiceView
 from pipeline.reasons import WhyView
 
 router = APIRouter(prefix="/v1", responses=answers(422, 503))
@@ -41,14 +41,23 @@ async def pauses(operator: AnOperator) -> list[PauseView]:
 
 @router.post("/pause", responses=answers(404))
 async def pause(subject: ASubject, operator: AnOperator, reason: AReason = None) -> PauseView:
-    """Let nothing begin of `stage:documents/ocr`, `pipeline:documents`, `tenant:acme` or `worker:name`."""
+    """Let nothing begin of `stage:documents/ocr`, `pipeline:documents`, `tenant:acme` or `worker:name`.
+
+    Of `service:openai`: of all stages that use it.
+    """
     return await operator.pause(subject, reason)
 
 
 @router.post("/resume", responses=answers(404))
 async def resume(subject: ASubject, operator: AnOperator) -> PauseView:
-    """Let what was paused go on."""
+    """Let what was paused go on; a `service:` that was away is taken to be back."""
     return await operator.resume(subject)
+
+
+@router.get("/services")
+async def services(operator: AnOperator) -> list[ServiceView]:
+    """Return the outside services that are left alone: why, until when, and which stages wait for them."""
+    return await operator.services()
 
 
 @router.get("/limits")

@@ -29,7 +29,9 @@ Words
     backlog      the submitted jobs that nobody has admitted yet
     hand-off     a stage's end creates the next stage's task; sticky: claimed already, by the same worker
     turn         of many workers that hear of a job, one acts at once, the others only if it doesn't
-    gate         closed while its subject (a stage, a pipeline, a tenant, a worker) is paused
+    service      what stages call outside of Millrace; while it is away its breaker is open for all workers,
+                 the stages that use it are parked, and now and then one attempt goes through: the probe
+    gate         closed while its subject (a stage, a pipeline, a tenant, a worker) is paused, or parked
     limit        how many tasks of a stage, a tenant or a key may run at once, over all workers
     pond         a queue beside a stage's, of tasks that one subject holds back
     share        of the slots: of equal priority, the tenant that has had least goes first
@@ -47,6 +49,7 @@ from pipeline.errors import (
     PermanentError,
     Snooze,
     TemporaryError,
+    Unavailable,
 )
 from pipeline.stage import Pipeline, RetryPolicy, Stage, stage
 from pipeline.trial import run_stage
@@ -65,6 +68,7 @@ __all__ = [
     "Stage",
     "StageContext",
     "TemporaryError",
+    "Unavailable",
     "run_stage",
     "stage",
 ]

@@ -18,6 +18,7 @@ from pipeline.crashpoints import crash_point
 from pipeline.leases import Holding, Leases
 from pipeline.model import Task
 from pipeline.patience import until_available
+from pipeline.services import Services
 from pipeline.stage import Stage
 from pipeline.store import Store
 
@@ -33,6 +34,7 @@ class Desk:
     committer: Committer
     leases: Leases
     lease_for: timedelta
+    services: Services
 
 
 class Attempt:
@@ -130,6 +132,14 @@ class Attempt:
         """Note progress for the next tick."""
         self.told = progress
         self._desk.leases.report(self._task.id, progress)
+
+    def call(self, service: str) -> None:
+        """Note that an outside service is about to be called; Unavailable: it is left alone."""
+        self._desk.services.call(self._task.id, self._task.subject, service)
+
+    def called(self, service: str, error: Exception | None) -> None:
+        """Note how a call of an outside service has ended."""
+        self._desk.services.called(self._task.id, self._task.subject, service, error)
 
     async def output(self, stage: str) -> Mapping[str, Any]:
         """Return the body of an earlier stage's output."""

@@ -7,7 +7,8 @@ provides from MongoDB and `pipeline.trial` from memory.
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -71,6 +72,18 @@ class AttemptServices(Notes, Protocol):
 
     def report(self, progress: Progress) -> None:
         """Note progress; it is written with the next renewal."""
+        ...
+
+    def call(self, service: str) -> None:
+        """Note that an outside service is about to be called.
+
+        Raises:
+            Unavailable: it is away, and left alone.
+        """
+        ...
+
+    def called(self, service: str, error: Exception | None) -> None:
+        """Note how a call has ended."""
         ...
 
     async def output(self, stage: str) -> Mapping[str, Any]:
@@ -200,6 +213,29 @@ class StageContext:
             raise ValueError(f"a note is one line of at most {_LONGEST_NOTE} characters")
         self._told = replace(self._told, note=text)
         self._bridge.tell(self._services.report, self._told)
+
+    @contextmanager
+    def service(self, name: str) -> Iterator[None]:
+        """Enclose a call of an outside service, also in a plain function: `with context.service("openai"):`.
+
+        Raise `Unavailable(name)` inside when the service says that it is away: no attempt is charged, and the
+        stages that use it are parked on all workers until one attempt has found it back. Any other error
+        inside opens the breaker when it is the third in a row of this worker, and is raised as it is; a
+        `PermanentError` is taken for an answer.
+
+        `name` is yours, and the same in all stages that use the service. No secret may be in it.
+
+        Raises:
+            Unavailable: it is away; raised before the call is made.
+            DefinitionError: this can't be a service's name.
+        """
+        self._bridge.tell(self._services.call, name)
+        try:
+            yield
+        except Exception as error:
+            self._bridge.tell(self._services.called, name, error)
+            raise
+        self._bridge.tell(self._services.called, name, None)
 
     def wait(self, function: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) -> T:
         """Call a coroutine function from a plain stage function: `context.wait(document.read)`.

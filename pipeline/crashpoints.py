@@ -29,6 +29,7 @@ POINTS = {
     "output.stored": "an output's body is prepared, in GridFS when it is large",
     "checkpoint.made": "a part is made, and not saved",
     "checkpoint.saved": "a part is saved, and the stage doesn't know",
+    "probe.begun": "this worker may ask whether a service is back, and has claimed nothing for that",
     "renew.sent": "leases are renewed, the answer is not used",
     "commit.written": "a transaction has written everything, and is not committed",
     "commit.done": "a transaction is committed, and nobody told",

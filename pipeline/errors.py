@@ -6,6 +6,7 @@
     ├── StageError                 raised by a stage's author
     │   ├── TemporaryError         try again, after `retry_after` when it is given
     │   ├── Snooze                 not now: later, and no attempt is charged
+    │   │   └── Unavailable        an outside service is away: nobody calls it until it is back
     │   └── PermanentError         trying again cannot help
     │       ├── NoOutput           no earlier stage of this job gives what the stage asked for
     │       └── InDoubt            an earlier attempt may have done what must not be done twice
@@ -27,7 +28,13 @@
         └── HistoryLost            the change stream cannot go on from this position
 """
 
+import re
 from datetime import timedelta
+
+from pipeline.breaker import FIRST, LEAST
+
+_LONGEST_SERVICE = 120
+_SERVICE = re.compile(rf"[!-~]{{1,{_LONGEST_SERVICE}}}")
 
 
 class MillraceError(Exception):
@@ -55,13 +62,50 @@ class TemporaryError(StageError):
 class Snooze(StageError):
     """The stage can't go on just now, through no fault of its document: it is called again in `delay`.
 
-    For a service that is down or asks to slow down, a result that isn't there yet. No attempt is
+    For a result that isn't there yet; of a service that is down tell by `Unavailable`. No attempt is
     charged, so it may happen any number of times; a job's deadline ends it.
     """
 
     def __init__(self, delay: timedelta, message: str | None = None) -> None:
         super().__init__(message)
         self.delay = delay
+
+
+class Unavailable(Snooze):
+    """An outside service is away.
+
+    All stages that use it are parked, on all workers, until it is back: in `retry_after` one attempt finds
+    out, without it in 5 s, doubling to 5 min. No attempt is charged. `service` is a name of your own,
+    up to 120 letters, digits and signs; people see it, so no secret may be in it.
+
+    Out of `StageContext.run_process` it comes as a plain `Snooze`: what a document may have taken over
+    parks no stage.
+
+    Raises:
+        DefinitionError: this can't be a service's name.
+    """
+
+    told = False
+    """The worker knows of it already."""
+
+    def __init__(
+        self, service: str, message: str | None = None, *, retry_after: timedelta | None = None
+    ) -> None:
+        self.check(service)
+        super().__init__(
+            FIRST if retry_after is None else max(retry_after, LEAST), message or f"{service} is away"
+        )
+        self.service = service
+        self.retry_after = retry_after
+
+    @staticmethod
+    def check(service: str) -> None:
+        """Raise a DefinitionError if this can't be a service's name."""
+        if not _SERVICE.fullmatch(service):
+            raise DefinitionError(
+                f"service name {service[:80]!r}: use letters, digits and signs, no spaces, "
+                f"at most {_LONGEST_SERVICE}"
+            )
 
 
 class PermanentError(StageError):

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pydantic import BaseModel
 
 from pipeline.attempt import Attempt, Desk
+from pipeline.breaker import HEARD
 from pipeline.context import Document, Progress, StageContext
 from pipeline.crashpoints import crash_point
 from pipeline.errors import (
@@ -20,10 +21,11 @@ from pipeline.errors import (
     PermanentError,
     Snooze,
     TemporaryError,
+    Unavailable,
 )
 from pipeline.instances import Instances
 from pipeline.leases import Holding
-from pipeline.model import Failed, Failure, Lost, Outcome, Snoozed, Succeeded, Task
+from pipeline.model import Away, Failed, Failure, Lost, Outcome, Snoozed, Succeeded, Task
 from pipeline.params import params_of
 from pipeline.patience import until_available
 from pipeline.processes import Processes
@@ -110,6 +112,10 @@ def _outcome(task: Task, policy: RetryPolicy, error: Exception) -> Outcome:
     cause = _unwrap(error)[1]
     if isinstance(cause, LeaseLost):  # met while a part of the work was saved
         return Lost()
+    if isinstance(cause, Unavailable):
+        why = _storable(str(cause))[:MAX_MESSAGE]
+        away = None if cause.told else Away(cause.service, why, cause.retry_after)
+        return Snoozed(min(cause.delay, HEARD), why, away)
     if isinstance(cause, Snooze):
         return Snoozed(cause.delay, _storable(str(cause))[:MAX_MESSAGE])
     return failed(task, policy, error)

@@ -1,8 +1,9 @@
 """What one worker may begin: the queues that are open, and what is held back of them.
 
 A gate is closed as long as its subject is paused: ``stage:documents/ocr``, ``pipeline:documents``,
-``tenant:acme`` or ``worker:name``; or while a limit on a stage, a tenant or a key is full. Closed stages are
-not looked at; what a closed tenant or key has in an open queue is put into a pond.
+``tenant:acme`` or ``worker:name``; while a limit on a stage, a tenant or a key is full; or while a stage is
+parked, as a service that it uses is away. Closed stages are not looked at; what a closed tenant or key has
+in an open queue is put into a pond.
 """
 
 import random
@@ -10,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import anyio
 
+from pipeline.breaker import Breaker
 from pipeline.limits import Limits
-from pipeline.model import pipeline_of, pond_name, subject_of
+from pipeline.model import SERVICE, pipeline_of, pond_name, subject_of
+from pipeline.services import Services
 from pipeline.store.changes import OperationTime
-from pipeline.store.controls import Controls
+from pipeline.store.controls import Controls, breaker_of
 from pipeline.store.limits import Limits as StoredLimits
 from pipeline.store.ponds import Ponds
 
@@ -27,19 +30,28 @@ class Gates:
     def __init__(self, worker: str, queues: Sequence[str]) -> None:
         self._own = f"worker:{worker}"
         self._queues = list(queues)
+        self._paused: set[str] = set()
         self._closed: set[str] = set()
+        """What is paused, and the stages that are parked."""
         self._ponds: set[str] = set()
         self._tenants = False
         self._met: set[str] = set()
         self.limits = Limits()
+        self.services = Services(worker)
+        self.services.watchers.append(self._settle)
         self._changed = anyio.Event()
         self.heard = 0
         """Changes that were told one by one; what was read while this grew is out of date."""
 
     def replace(self, paused: Iterable[str], ponds: Iterable[str]) -> None:
         """Note all that is paused, and the ponds in which something is."""
-        self._closed, self._ponds = set(paused), set(ponds)
-        self._tenants = any(each.startswith("tenant:") for each in self._closed)
+        self._paused, self._ponds = set(paused), set(ponds)
+        self._tenants = any(each.startswith("tenant:") for each in self._paused)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Find out what is closed."""
+        self._closed = self._paused | self.services.parked
         self._changed.set()
         self._changed = anyio.Event()
 
@@ -54,13 +66,16 @@ class Gates:
         heard = -1
         while heard != self.heard:
             heard = self.heard
-            paused = [each["_id"] for each in await controls.list(as_of)]
+            controlled = await controls.list(as_of)
             found = await limits.list(as_of)
             met = await limits.met() if found else []
             filled = await ponds.filled(self._queues)
         self._met = set(met)
         self.limits.replace(found)
-        self.replace(paused, filled)
+        breakers = {each["_id"].removeprefix(SERVICE): breaker_of(each) for each in controlled}
+        now = controlled[0]["now"] if controlled else None
+        self.services.replace({name: each for name, each in breakers.items() if each is not None}, now)
+        self.replace([each["_id"] for each in controlled if not each["_id"].startswith(SERVICE)], filled)
 
     def limit(self, subject: str, concurrency: int | None) -> None:
         """A limit was set, or taken away: what it has held back is looked for."""
@@ -75,13 +90,18 @@ class Gates:
     def close(self, subject: str) -> None:
         """A subject was paused."""
         self.heard += 1
-        self.replace({*self._closed, subject}, self._ponds)
+        self.replace({*self._paused, subject}, self._ponds)
 
     def open(self, subject: str) -> None:
         """A subject was resumed: what it has held back is looked for."""
         self.heard += 1
         ponds = {pond_name(queue, subject) for queue in self._queues}
-        self.replace(self._closed - {subject}, self._ponds | ponds)
+        self.replace(self._paused - {subject}, self._ponds | ponds)
+
+    def know(self, subject: str, breaker: Breaker | None) -> None:
+        """A service's breaker has changed; None: it is closed."""
+        self.heard += 1
+        self.services.know(subject.removeprefix(SERVICE), breaker)
 
     async def known(self, subject: str, *, closed: bool) -> None:
         """Return when this worker knows that a subject is paused, or that it is not."""
@@ -103,21 +123,23 @@ class Gates:
         """True while something in an open queue may not begin."""
         return self._tenants or bool(self.limits.full)
 
-    def queues(self) -> list[str]:
-        """Return the queues to claim from."""
+    def queues(self, *, probing: bool = False) -> list[str]:
+        """Return the queues to claim from; `probing`: of the parked stages of which one attempt may begin."""
         if self._free:
             return self._queues
+        passes = self._lets_probe if probing else self._passes
         held = {*self._ponds, *(pond_name(q, s) for s in self._subjects() for q in self._queues)}
-        ponds = [each for each in held if self._passes(each)]
+        ponds = [each for each in held if passes(each)]
         if len(ponds) > MOST_PONDS:
             ponds = random.sample(ponds, MOST_PONDS)
-        return [each for each in self._queues if self._passes(each)] + ponds
+        return [each for each in self._queues if passes(each)] + ponds
 
-    def closed(self, first_queues: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    def closed(self, first_queues: Mapping[str, Sequence[str]], *, probing: bool = False) -> Sequence[str]:
         """Return the pipelines that can't begin, of these with their first stages' queues, one a version."""
         if self._free:
             return ()
-        return [name for name, queues in first_queues.items() if not any(map(self._passes, queues))]
+        passes = self._lets_probe if probing else self._passes
+        return [name for name, queues in first_queues.items() if not any(map(passes, queues))]
 
     def blocker(self, tenant: str, key: str | None = None) -> str | None:
         """Return what holds back the tasks of this tenant with this key; None when nothing does."""
@@ -147,6 +169,12 @@ class Gates:
         """Tell whether tasks of a queue, or of a pond, may begin."""
         stops = _stops(queue)
         return self._closed.isdisjoint(stops) and self.limits.full.keys().isdisjoint(stops)
+
+    def _lets_probe(self, queue: str) -> bool:
+        """Tell whether one attempt of a queue, or of a pond, may find out whether a service is back."""
+        stops = _stops(queue)
+        open_ = self._paused.isdisjoint(stops) and self.limits.full.keys().isdisjoint(stops)
+        return open_ and subject_of(queue) in self.services.half_open
 
 
 def _stops(queue: str) -> set[str]:

@@ -15,7 +15,8 @@ from typing import Any
 from pipeline.admitter import Admitter
 from pipeline.fairness import Fairness
 from pipeline.gates import Gates
-from pipeline.model import PRIORITY_RANGE, Hold, Task, tenant_of
+from pipeline.model import PRIORITY_RANGE, Hold, Task, subject_of, tenant_of
+from pipeline.outages import Outages
 from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import OperationTime
 from pipeline.store.permits import Permits, Wanted
@@ -74,6 +75,7 @@ class Intake:
         admitter: Admitter,
         turns: Turns,
         gates: Gates,
+        outages: Outages,
         hold: Callable[[OperationTime | None], Hold | None],
         first_queue: Callable[[str, float | None], str | None],
         first_queues: Mapping[str, Sequence[str]],
@@ -89,6 +91,7 @@ class Intake:
         self._admitter = admitter
         self._turns = turns
         self._gates = gates
+        self._outages = outages
         self._hold = hold
         self._first_queue = first_queue
         self._first_queues = first_queues
@@ -136,18 +139,23 @@ class Intake:
         free = min(free, MOST_AT_ONCE)
         hints, self._hints = self._hints, _Hints(tasks=False, jobs=False, priority=None)
         try:
+            if self._outages.half_open and (haul := await self._take(hints, 1, probing=True)).tasks:
+                self.hint(tasks=hints.tasks, jobs=hints.jobs)
+                haul.more = True
+                return haul
             return await self._take(hints, free)
         except BaseException:
             self.hint(tasks=hints.tasks, jobs=hints.jobs)
             raise
 
-    async def _take(self, hints: _Hints, free: int) -> Haul:
+    async def _take(self, hints: _Hints, free: int, *, probing: bool = False) -> Haul:
+        """Take what may begin; `probing`: instead of it one of what is parked, if nobody else does."""
         limit = max(free, min(MOST_CANDIDATES, 2 * free * self._turns.peers.count))
         if self._turns.peers.alone:
             limit = free
         if self._gates.holds_back:
             limit = MOST_CANDIDATES
-        ready, jobs = await self._candidates(hints, limit)
+        ready, jobs = await self._candidates(hints, limit, probing=probing)
         if self._gates.holds_back:
             ready, jobs = await self._without_blocked(ready, jobs)
         kind = ready[: len(one_kind([each.document for each in ready]))]
@@ -155,23 +163,31 @@ class Intake:
         if kind and runs_alone(kind[0].document):
             better = [each for each in jobs if each.priority > kind[0].priority]
             chosen = self._choose(better, free) or kind
+        services = await self._outages.begin(subject_of(chosen[0].queue)) if probing and chosen else ()
+        if probing and not services:
+            return Haul()
         self._note_what_is_left(ready, jobs, chosen, limit)
         if not chosen:
             return Haul()
-        haul = Haul()
+        tasks = await self._begin(chosen)
+        self._outages.assign(services, tasks)
+        return Haul(tasks, more=self._hints.tasks or self._hints.jobs)
+
+    async def _begin(self, chosen: Sequence[_Candidate]) -> list[Task]:
+        """Claim and admit what was chosen, or as much of it as others and limits let."""
+        tasks: list[Task] = []
         under = self._under_limits(chosen)
         claims = [each for each in chosen if each.ready and not under[each]]
         admissions = [each.document for each in chosen if not each.ready and not under[each]]
         if claims:
-            haul.tasks += await self._claim(claims)
+            tasks += await self._claim(claims)
         if admissions:
-            haul.tasks += await self._admit(admissions, self._hold(self._as_of))
+            tasks += await self._admit(admissions, self._hold(self._as_of))
         if any(under.values()):
-            haul.tasks += await self._take_within(under)
-        if len(haul.tasks) < len(chosen):  # lost to others, or not due, or to be claimed now
+            tasks += await self._take_within(under)
+        if len(tasks) < len(chosen):  # lost to others, or not due, or to be claimed now
             self.hint(tasks=True, jobs=bool(admissions))
-        haul.more = self._hints.tasks or self._hints.jobs
-        return haul
+        return tasks
 
     async def _claim(self, chosen: Sequence[_Candidate]) -> list[Task]:
         ids = [each.document["_id"] for each in chosen]
@@ -217,11 +233,13 @@ class Intake:
                 await self._ponds.put([task for task, full in refused.items() if full == subject], subject)
         return tasks
 
-    async def _candidates(self, hints: _Hints, limit: int) -> tuple[list[_Candidate], list[_Candidate]]:
+    async def _candidates(
+        self, hints: _Hints, limit: int, *, probing: bool
+    ) -> tuple[list[_Candidate], list[_Candidate]]:
         ready: list[Mapping[str, Any]] = []
         jobs: list[Mapping[str, Any]] = []
         if hints.tasks:
-            queues = self._gates.queues()
+            queues = self._gates.queues(probing=probing)
             ready += await self._tasks.ready(queues, limit)
             if len(ready) >= limit:
                 ready += await self._fairness.ready(ready, queues)
@@ -232,9 +250,9 @@ class Intake:
                 self._as_of,
                 whole=whole,
                 without=self._admitter.refused,
-                closed=self._gates.closed(self._first_queues),
+                closed=self._gates.closed(self._first_queues, probing=probing),
             )
-            if len(jobs) >= limit:
+            if len(jobs) >= limit and not probing:
                 others = await self._fairness.submitted(jobs, self._as_of)
                 jobs += [each for each in others if self._begins_here(each)]
         return (

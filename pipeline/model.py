@@ -28,6 +28,9 @@ DEFAULT_TENANT = "default"
 PRIORITY_RANGE = (-10, 10)
 """Lowest and highest priority of a job; higher ones are claimed first."""
 
+SERVICE = "service:"
+"""What the subject of an outside service begins with."""
+
 TENANT_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 JOB_ID_PATTERN = rf"{TENANT_PATTERN}\.[A-Za-z0-9_-]{{16,64}}"
 _JOB_ID = re.compile(JOB_ID_PATTERN)
@@ -208,6 +211,11 @@ class Task:
     alone: bool = False
     """This is its last attempt, and an earlier one died with its worker: nothing else may run beside it."""
 
+    @property
+    def subject(self) -> str:
+        """What operators call its stage."""
+        return f"stage:{self.pipeline}/{self.stage}"
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -252,11 +260,23 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Away:
+    """That an outside service is away, as an attempt has found."""
+
+    service: str
+    why: str
+    retry_after: timedelta | None
+    """The pause that it asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snoozed:
     """Outcome: the stage asked to be called again in `delay`; the attempt isn't charged."""
 
     delay: timedelta
     why: str
+    away: Away | None = None
+    """Why it did, if that isn't known yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,17 @@
-"""What operators do, from Python: pause and resume, drain workers, set limits."""
+"""What operators do, from Python: pause and resume, drain workers, set limits, close breakers."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from pipeline.errors import NotFound
-from pipeline.model import TENANT_PATTERN
+from pipeline.breaker import Breaker, hold
+from pipeline.errors import DefinitionError, NotFound, Unavailable
+from pipeline.model import SERVICE, TENANT_PATTERN
 from pipeline.store import Store
+from pipeline.store.controls import breaker_of
 
 _TENANT = re.compile(TENANT_PATTERN)
 _LONGEST_REASON = 500
@@ -23,6 +25,23 @@ class PauseView(BaseModel):
     """`stage:documents/ocr`, `pipeline:documents`, `tenant:acme` or `worker:name`."""
     reason: str | None = None
     at: datetime | None = None
+
+
+class ServiceView(BaseModel):
+    """An outside service that is left alone."""
+
+    subject: str
+    """`service:openai`."""
+    state: Literal["away", "probing", "held"]
+    """Away until the next probe; being asked by one attempt; or held by an operator, until it is resumed."""
+    reason: str
+    since: datetime
+    until: datetime | None
+    """When the next probe may begin; None: an operator has to resume it."""
+    failures: int
+    """How often in a row it was found to be away."""
+    stages: list[str]
+    """What is parked, such as `stage:documents/llm`."""
 
 
 class LimitView(BaseModel):
@@ -39,7 +58,8 @@ class Operator:
     """What an operator does, over all tenants.
 
     Subjects are ``stage:documents/ocr`` (of all versions), ``pipeline:documents``, ``tenant:acme`` and
-    ``worker:name``. Every worker hears of a change within a second; attempts that run are never interrupted.
+    ``worker:name``; of outside services ``service:openai``. Every worker hears of a change within a second;
+    attempts that run are never interrupted.
     """
 
     def __init__(self, store: Store) -> None:
@@ -52,10 +72,13 @@ class Operator:
             NotFound: there is no such stage, pipeline or live worker, or this can't be a tenant's name.
         """
         await self._check(subject)
+        if subject.startswith(SERVICE):
+            breaker, _, _ = await self._store.controls.change(subject, hold((reason or "")[:_LONGEST_REASON]))
+            return _held(subject, breaker)
         return _view(await self._store.controls.pause(subject, reason and reason[:_LONGEST_REASON]))
 
     async def resume(self, subject: str) -> PauseView:
-        """Let a subject go on; returns the pause that ended.
+        """Let a subject go on; returns the pause that ended. A service is taken to be back.
 
         Raises:
             NotFound: it is not paused.
@@ -67,8 +90,24 @@ class Operator:
         return _view(paused[subject])
 
     async def pauses(self) -> list[PauseView]:
-        """Return everything that is paused, drained workers included."""
-        return [_view(each) for each in await self._store.controls.list()]
+        """Return everything that is paused, drained workers and services that are held included."""
+        return [_view(each) for each in await self._store.controls.list() if not _is_away(each)]
+
+    async def services(self) -> list[ServiceView]:
+        """Return the outside services that are left alone, by name, with why and until when."""
+        return [
+            ServiceView(
+                subject=each["_id"],
+                state=breaker.state(each["now"]),
+                reason=breaker.why,
+                since=breaker.since,
+                until=breaker.due,
+                failures=breaker.failures,
+                stages=list(breaker.stages),
+            )
+            for each in await self._store.controls.list()
+            if (breaker := breaker_of(each)) is not None
+        ]
 
     async def drain(self, worker: str, reason: str | None = None) -> PauseView:
         """Let a worker begin nothing more; what it runs goes on to its end, and it stays until it is stopped.
@@ -127,6 +166,11 @@ class Operator:
             case "tenant":
                 if not _TENANT.fullmatch(name):
                     raise NotFound(f"{name[:80]!r} can't be a tenant: {TENANT_PATTERN}")
+            case "service":
+                try:
+                    Unavailable.check(name)
+                except DefinitionError as error:
+                    raise NotFound(str(error)) from None
             case "worker":
                 _require(kind, name, [each["_id"] for each in await self._store.workers.alive()])
             case "pipeline":
@@ -139,7 +183,9 @@ class Operator:
                 }
                 _require(kind, name, stages)
             case _:
-                raise NotFound(f"{kind[:80]!r} can't be paused: stage, pipeline, tenant and worker can")
+                raise NotFound(
+                    f"{kind[:80]!r} can't be paused: stage, pipeline, tenant and worker can, and service"
+                )
 
 
 def _require(kind: str, name: str, known: Any) -> None:
@@ -148,5 +194,17 @@ def _require(kind: str, name: str, known: Any) -> None:
         raise NotFound(f"there is no {kind} {name[:80]!r}; there are: {told}")
 
 
+def _held(subject: str, breaker: Breaker | None) -> PauseView:
+    return PauseView(subject=subject, reason=(breaker and breaker.why) or None, at=breaker and breaker.since)
+
+
+def _is_away(control: Mapping[str, Any]) -> bool:
+    breaker = breaker_of(control)
+    return breaker is not None and breaker.until is not None
+
+
 def _view(control: Mapping[str, Any]) -> PauseView:
+    breaker = breaker_of(control)
+    if breaker is not None:
+        return _held(control["_id"], breaker)
     return PauseView(subject=control["_id"], reason=control.get("reason"), at=control.get("at"))

@@ -1,17 +1,21 @@
 """Why isn't this running? Everything that keeps a job from going on, from what the database holds."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from pipeline.breaker import Breaker
 from pipeline.limits import Limits
 from pipeline.model import FINAL_STATES, pipeline_of, queue_name, stage_queue, subject_of
 from pipeline.store import Store
+from pipeline.store.controls import breaker_of
 
-Kind = Literal["ended", "running", "paused", "limited", "delayed", "no_worker", "drained", "behind", "next"]
+Kind = Literal[
+    "ended", "running", "paused", "away", "limited", "delayed", "no_worker", "drained", "behind", "next"
+]
 
 Doc = Mapping[str, Any]
 
@@ -22,7 +26,7 @@ class Reason(BaseModel):
     kind: Kind
     message: str
     subject: str | None = None
-    """What is paused, such as `tenant:acme`."""
+    """What is paused, such as `tenant:acme`; or away, as `service:openai`."""
     until: datetime | None = None
     """When this ends by itself."""
     ahead: int | None = None
@@ -105,6 +109,7 @@ async def _closed(store: Store, job: Doc, queue: str) -> list[Reason]:
     subjects = (f"pipeline:{pipeline_of(queue)}", subject_of(queue), f"tenant:{job['tenant']}")
     controls = {each["_id"]: each for each in await store.controls.list()}
     reasons = [_paused(controls[subject]) for subject in subjects if subject in controls]
+    reasons += _away(controls.values(), subject_of(queue))
     alive = await store.workers.alive()
     hosts = [each["_id"] for each in alive if queue in each.get("queues", ())]
     if not hosts:
@@ -137,6 +142,33 @@ def _paused(control: Doc) -> Reason:
         f"{control['_id'].replace(':', ' ', 1)} is paused since {control['at']:%Y-%m-%d %H:%M:%S} UTC{told}"
     )
     return Reason(kind="paused", subject=control["_id"], message=message)
+
+
+def _away(controls: Iterable[Doc], stage: str) -> list[Reason]:
+    """Tell which services a stage waits for."""
+    found = ((each, breaker_of(each)) for each in controls)
+    return [
+        Reason(
+            kind="paused" if breaker.until is None else "away",
+            subject=each["_id"],
+            message=f"{each['_id'].replace(':', ' ', 1)} {_standing(breaker, each['now'])}",
+            until=breaker.due,
+        )
+        for each, breaker in found
+        if breaker is not None and stage in breaker.stages
+    ]
+
+
+def _standing(breaker: Breaker, now: datetime) -> str:
+    """Tell how a service stands, after its name."""
+    told = f": {breaker.why}" if breaker.why else ""
+    if breaker.due is None:
+        return f"is held back since {breaker.since:%Y-%m-%d %H:%M:%S} UTC{told}"
+    if breaker.state(now) == "probing":
+        return f"is away, and one attempt asks whether it is back{told}"
+    if breaker.due <= now:
+        return f"is away, and the next attempt asks whether it is back{told}"
+    return f"is away until {breaker.due:%Y-%m-%d %H:%M:%S} UTC{told}"
 
 
 def _nobody(queue: str, alive: Sequence[Doc]) -> str:

@@ -34,11 +34,13 @@ class Runner:
         hand_off: HandOff,
         alone: Callable[[], Awaitable[bool]],
         freed: Callable[[Task], None],
+        told: Callable[[Task, Outcome], None],
         touch: Callable[[str], None],
     ) -> None:
         """Make one; `executors` by pipeline, version; `alone` waits until nothing else runs, or is False.
 
-        `freed` is told of each attempt that has ended, `touch` of a batch of which a job has.
+        `told` hears how each attempt has ended, `freed` when that is durable, `touch` of a batch of
+        which a job has.
         """
         self._worker = worker
         self._executors = executors
@@ -48,6 +50,7 @@ class Runner:
         self._hand_off = hand_off
         self._alone = alone
         self._freed = freed
+        self._told = told
         self._touch = touch
 
     async def run(self, task: Task) -> None:
@@ -79,9 +82,11 @@ class Runner:
         try:
             outcome = await self._outcome(executor, task)
         except anyio.get_cancelled_exc_class():
+            self._told(task, Interrupted())
             with anyio.CancelScope(shield=True):
                 await self._settle(executor, task, Interrupted())
             raise
+        self._told(task, outcome)
         outcome, following = await self._settle(executor, task, outcome)
         crash_point("attempt.settled", lambda: [task.id])
         labels = {telemetry.STAGE: task.stage, telemetry.OUTCOME: _name(outcome)}
@@ -132,7 +137,7 @@ class Runner:
                 return transitions.retry(task, failure, delay), None
             case Failed(failure, _):
                 return transitions.fail(task, failure), None
-            case Snoozed(delay, why):
+            case Snoozed(delay, why, _):
                 return transitions.snooze(task, delay, why), None
             case Interrupted():
                 return transitions.interrupt(task), None

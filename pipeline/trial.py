@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pipeline.context import Document, Progress, StageContext
 from pipeline.instances import Instances
 from pipeline.processes import Processes
+from pipeline.services import Services
 from pipeline.stage import Stage
 from pipeline.threads import Threads
 
@@ -33,6 +34,8 @@ class MemoryServices:
         """Of effects, see `StageContext.once`."""
         self.reported: list[Progress] = []
         self.remembered: dict[str, Any] = {}
+        self.services = Services()
+        """What is known of outside services."""
         self.earlier: Mapping[str, Any] | None = None
         """What this stage wrote when it ran before, if it is to know that."""
 
@@ -73,6 +76,14 @@ class MemoryServices:
     def report(self, progress: Progress) -> None:
         """Keep the progress."""
         self.reported.append(progress)
+
+    def call(self, service: str) -> None:
+        """Refuse a call while the service's breaker is open."""
+        self.services.call("trial", "stage:trial", service)
+
+    def called(self, service: str, error: Exception | None) -> None:
+        """Note how a call has ended."""
+        self.services.called("trial", "stage:trial", service, error)
 
     async def output(self, stage: str) -> Mapping[str, Any]:
         """Return the body given for that stage."""

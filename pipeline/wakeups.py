@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pipeline.gates import Gates
 from pipeline.hosted import Hosted
 from pipeline.leases import Leases
-from pipeline.model import FINAL_STATES, job_of, tenant_of
+from pipeline.model import FINAL_STATES, SERVICE, job_of, tenant_of
 from pipeline.rescuer import Rescuer
 from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import Changes, Event, OperationTime, cluster_time
-from pipeline.store.controls import Controls
+from pipeline.store.controls import Controls, breaker_of
 from pipeline.store.limits import Limits
 from pipeline.store.ponds import Ponds
 from pipeline.store.workers import Workers
@@ -147,6 +147,10 @@ class Wakeups:
 
     def _on_control(self, event: Event) -> None:
         """Close a gate at once; when one opens, look for what waited behind it."""
+        if event.id.startswith(SERVICE):
+            self._gates.know(event.id, breaker_of(event.fields))
+            self._wake(as_of=cluster_time(event.token))
+            return
         if event.operation != "delete":
             self._gates.close(event.id)
             for worker in self._gates.drained_workers:

@@ -30,6 +30,7 @@ from pipeline.intake import Intake
 from pipeline.leases import Leases
 from pipeline.listener import Listener
 from pipeline.model import Task, queue_name
+from pipeline.outages import Outages
 from pipeline.patience import until_available
 from pipeline.processes import Processes
 from pipeline.rescuer import Rescuer
@@ -100,6 +101,7 @@ class Worker:
         self._turns = Turns(Peers(self.name, self._queues))
         self.gates = Gates(self.name, self._queues)
         """What this worker knows to be paused."""
+        self._outages = Outages(self.gates.services, store.controls, self.name, lease)
         self._clock = ServerClock(lease)
         self._claimer = Claimer(self._settings.slots)
         self._leases = Leases(self._tasks, lease)
@@ -187,12 +189,14 @@ class Worker:
             background.start_soon(self._reconcile, listener, wakeups)
             background.start_soon(self._take_turns)
             background.start_soon(self.gates.limits.run, self._wake)
+            background.start_soon(self._outages.run, self._wake)
             if self._settings.listen:
                 background.start_soon(listener.run)
             status.started()
             await self._attempts(committer, hand_off)
             with suppress(StoreUnavailable), anyio.move_on_after(2):
                 await self._upkeep.batches.finish()
+                await self._outages.settle()
             if self._settings.listen:
                 with suppress(StoreUnavailable), anyio.move_on_after(2):
                     await listener.save()
@@ -234,6 +238,7 @@ class Worker:
             admitter=admitter,
             turns=self._turns,
             gates=self.gates,
+            outages=self._outages,
             hold=hand_off.hold,
             first_queue=self._hosted.first_queue,
             first_queues=self._hosted.first_queues,
@@ -269,7 +274,7 @@ class Worker:
 
     async def _attempts(self, committer: Committer, hand_off: HandOff) -> None:
         """Claim and run until the soft stop, then wait for what runs, and interrupt it in the end."""
-        desk = Desk(self._store, committer, self._leases, self._settings.lease)
+        desk = Desk(self._store, committer, self._leases, self._settings.lease, self.gates.services)
         executors = {
             (each.name, each.version): Executor(desk, each, self._processes, self._threads, self._instances)
             for each in self._hosted
@@ -283,6 +288,7 @@ class Worker:
             hand_off=hand_off,
             alone=self._claimer.alone,
             freed=self._freed,
+            told=self._outages.ended,
             touch=self._upkeep.batches.touch,
         )
         async with anyio.create_task_group() as stopping:

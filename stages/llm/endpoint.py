@@ -2,16 +2,16 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Literal, TypedDict, cast
 
 import anyio
 import httpx
 import openai
 
-from pipeline import PermanentError, Snooze, TemporaryError
-from stages.llm.breaker import Breaker
+from pipeline import PermanentError, TemporaryError, Unavailable
 from stages.llm.completion import Completion
 from stages.llm.dialect import Dialect
 from stages.llm.faults import as_stage_error, is_away, is_too_long, refused_of, wait_of
@@ -23,12 +23,13 @@ from stages.llm.tokens import Counter
 MAX_BODY = 8 * 1024 * 1024
 # Each streamed token comes in an event of some 250 bytes.
 _EVENT = 1024
+_LONGEST_SERVICE = 120
 # The client of openai 2 logs whole requests, the document's text with them, at DEBUG.
 logging.getLogger("openai").setLevel(logging.INFO)
 # What each endpoint and model was found to understand, for the life of the process.
 _understood: dict[tuple[str, str], Dialect] = {}
-# Shared by all attempts of the process, as they share the endpoint.
-_breakers: dict[tuple[str, str], Breaker] = {}
+# Encloses a call of the service that it is given: `StageContext.service`.
+Calling = Callable[[str], AbstractContextManager[None]]
 
 
 class Message(TypedDict):
@@ -61,7 +62,13 @@ class Endpoint:
     """An open client of the operator's endpoint. Made by `open_endpoint`; tasks may share it."""
 
     def __init__(
-        self, client: openai.AsyncOpenAI, settings: LlmSettings, model: str, counter: Counter, heard: Heard
+        self,
+        client: openai.AsyncOpenAI,
+        settings: LlmSettings,
+        model: str,
+        counter: Counter,
+        heard: Heard,
+        calling: Calling,
     ) -> None:
         self._client = client
         self._heard = heard
@@ -69,7 +76,8 @@ class Endpoint:
         self._model = model
         self._key = (str(settings.base_url), model)
         self.counter = counter
-        self._breaker = _breakers.setdefault(self._key, Breaker())
+        self._calling = calling
+        self._service = service_name(settings, model)
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -82,13 +90,13 @@ class Endpoint:
         The first call finds out which that is; later ones in this process start from it.
 
         Raises:
-            Snooze: busy or away, or was so just now: nobody's fault, and no attempt is charged.
+            Unavailable: busy or away, or was so just now: nobody's fault, and no attempt is charged.
             TemporaryError: failing, too slow, or no completion in the answer.
             PermanentError: the request is refused; the message names the setting to check.
         """
         dialect = _understood.get(self._key, Dialect())
         while True:
-            with self._breaker.request():
+            with self._calling(self._service):
                 try:
                     body = await self._send(messages, schema, dialect)
                     completion = Completion.parse(body)
@@ -99,28 +107,17 @@ class Endpoint:
                     dialect = plainer
                 except openai.APIError as error:
                     raise self._failure(error) from None
-                except TemporaryError as error:
-                    self._breaker.failed(str(error))
-                    raise
-                except PermanentError:
-                    self._breaker.answered()
-                    raise
                 else:
-                    self._breaker.answered()
                     _understood[self._key] = dialect
                     said = [each["content"] for each in messages]
                     self.counter.learn(json.dumps(schema), said, completion.usage.prompt_tokens)
                     return completion
 
-    def _failure(self, error: openai.APIError) -> Snooze | TemporaryError | PermanentError:
-        """Return the stage's error, and tell the breaker."""
+    def _failure(self, error: openai.APIError) -> Unavailable | TemporaryError | PermanentError:
+        """Return the stage's error."""
         meant = as_stage_error(error)
         if is_away(error):
-            return self._breaker.away(str(meant), wait_of(error))
-        if isinstance(meant, PermanentError):
-            self._breaker.answered()
-        else:
-            self._breaker.failed(str(meant))
+            return Unavailable(self._service, str(meant), retry_after=wait_of(error))
         return meant
 
     async def _send(self, messages: Sequence[Message], schema: dict[str, Any], dialect: Dialect) -> bytes:
@@ -146,10 +143,11 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def open_endpoint(settings: LlmSettings, heard: Heard) -> AsyncIterator[Endpoint]:
+async def open_endpoint(settings: LlmSettings, heard: Heard, calling: Calling) -> AsyncIterator[Endpoint]:
     """Open the operator's endpoint; its connections are closed on leaving.
 
-    `heard` is called while answers come in.
+    `heard` is called while answers come in. `calling` encloses each request: while the endpoint is away,
+    none is made.
 
     Raises:
         PermanentError: the settings name no endpoint or no model.
@@ -174,7 +172,15 @@ async def open_endpoint(settings: LlmSettings, heard: Heard) -> AsyncIterator[En
         http_client=cast("Any", http),  # openai 3 takes httpx clients, but its types say httpx2
     ) as client:
         counter = Counter(http, settings, settings.model, key)
-        yield Endpoint(client, settings, settings.model, counter, heard)
+        yield Endpoint(client, settings, settings.model, counter, heard, calling)
+
+
+def service_name(settings: LlmSettings, model: str) -> str:
+    """Return what operators call the endpoint and model: host, port where one is given, and model."""
+    url = settings.base_url
+    host = (url and url.host) or "none"
+    port = f":{url.port}" if url and url.port not in (None, 80, 443) else ""
+    return re.sub(r"[^!-~]", "_", f"{host}{port}/{model}")[:_LONGEST_SERVICE]
 
 
 def _refuses_form(error: openai.APIStatusError) -> bool:

@@ -31,7 +31,7 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
     engine as far as it knows what a property's name means.
 
     Raises:
-        Snooze: the endpoint is away, or asks for a pause: it is left alone, and no attempt is charged.
+        Unavailable: the endpoint is away, or asks for a pause: it is left alone, no attempt is charged.
         TemporaryError: the endpoint is failing, too slow, or does not answer as asked.
         PermanentError: a setting is wrong, or the endpoint refuses; the message says what to change.
         PartError: one of these as its cause, in one chunk of a long document.
@@ -49,5 +49,5 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
     from stages.llm.reader import Reader
 
     tally = Tally(context)
-    async with open_endpoint(settings, tally.heard) as endpoint:
+    async with open_endpoint(settings, tally.heard, context.service) as endpoint:
         return await Reader(context, endpoint, settings, params, form, tally).read(text, entities)

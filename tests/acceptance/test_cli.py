@@ -31,6 +31,7 @@ VERBS = [
     "pause",
     "resume",
     "pauses",
+    "services",
     "drain",
     "limit",
     "unlimit",
@@ -393,6 +394,19 @@ def test_a_stage_is_paused_a_job_says_so_and_goes_on_when_it_is_resumed(up: Up, 
     told = run("drain", worker["name"], "--wait", "--url", up.url)
     assert told.stdout == f"{worker['name']} is drained, and runs 0\n"
     assert run("resume", "worker", worker["name"], "--url", up.url).returncode == 0
+
+
+def test_a_service_is_held_listed_and_let_go(up: Up) -> None:
+    assert run("pause", "service", "openai", "--reason", "unpaid", "--url", up.url).returncode == 0
+    [service] = json.loads(run("services", "--json", "--url", up.url).stdout)
+    assert (service["subject"], service["state"], service["reason"]) == ("service:openai", "held", "unpaid")
+    shown = run("services", "--url", up.url).stdout
+    assert "openai" in shown
+    assert "held" in shown
+    told = run("resume", "service", "openai", "--url", up.url)
+    assert told.stdout == "service openai is resumed\n"
+    assert json.loads(run("services", "--json", "--url", up.url).stdout) == []
+    check_refused(run("resume", "service", "openai", "--url", up.url), "not paused")
 
 
 def test_a_tenant_is_limited(up: Up) -> None:

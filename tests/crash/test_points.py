@@ -96,8 +96,9 @@ ELSEWHERE = [
     "schedule.fired",
     "cleanup.written",
     "cleanup.removed",
+    "probe.begun",
 ]
-"""In `test_locks`, `test_batches` and `test_upkeep`."""
+"""In `test_locks`, `test_batches`, `test_upkeep`, and `test_services` of the integration tests."""
 
 
 def test_no_point_is_without_a_test() -> None:

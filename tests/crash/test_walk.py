@@ -18,7 +18,7 @@ SEEDS = range(40 if LONG else 3)
 DEATHS = 12 if LONG else 5
 
 ANYWHERE = ("admit.seen", "token.due", "token.saved", "gap.opened", "gap.healed", "rescue.begun")
-ELSEWHERE = ("stop.begun", "stop.interrupted", "submit.inserted", "cancel.written")
+ELSEWHERE = ("stop.begun", "stop.interrupted", "submit.inserted", "cancel.written", "probe.begun")
 """Points that are passed outside of stages, and those that such a worker never passes."""
 AT_A_STAGE = [name for name in POINTS if name not in (*ANYWHERE, *ELSEWHERE) and "upload" not in name]
 

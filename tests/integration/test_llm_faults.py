@@ -12,11 +12,12 @@ import anyio
 import pytest
 from anyio.abc import SocketStream
 
-from pipeline import PermanentError, Progress, Snooze, TemporaryError, run_stage
+from pipeline import PermanentError, Progress, Snooze, TemporaryError, Unavailable, run_stage
+from pipeline.breaker import FIRST, IN_A_ROW
 from pipeline.errors import PartError
+from pipeline.services import Services
 from pipeline.trial import MemoryServices
 from stages.llm import LlmParams, llm
-from stages.llm.breaker import FIRST, IN_A_ROW
 from stages.outputs import LlmOutput, NerOutput, OcrOutput, Usage
 from tests.llm_documents import CHARACTER, LEADING, recognised
 from tests.llm_faults import (
@@ -268,24 +269,27 @@ async def test_nobody_listens(read: Read) -> None:
 )
 @pytest.mark.parametrize("code", [429, 503])
 async def test_a_busy_endpoint_charges_no_attempt_and_is_left_alone_as_long_as_it_asks(
-    read: Read, code: int, header: dict[str, str], wait: timedelta, monkeypatch: pytest.MonkeyPatch
+    read: Read, code: int, header: dict[str, str], wait: timedelta, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("stages.llm.breaker.Breaker.__init__.__defaults__", (lambda: 0.0,))
+    services = MemoryServices(tmp_path / "a.txt", {})
+    services.services = Services(now=lambda: 0.0)
     async with fault_server(status(code, "{}", **header)) as server:
         for _ in range(2):
-            with pytest.raises(Snooze, match=str(code)) as caught:
-                await read(server)
+            with pytest.raises(Unavailable, match=str(code)) as caught:
+                await read(server, services=services)
             assert 0.9 * wait <= caught.value.delay <= 1.25 * wait
     assert len(server.requests) == 1
 
 
-async def test_a_server_that_keeps_failing_is_left_alone_by_everybody(read: Read) -> None:
+async def test_a_server_that_keeps_failing_is_left_alone_by_everybody(read: Read, tmp_path: Path) -> None:
+    services = MemoryServices(tmp_path / "a.txt", {})
     async with fault_server(error(500)) as server:
         for _ in range(IN_A_ROW):
             with pytest.raises(TemporaryError, match="500"):
-                await read(server)
-        with pytest.raises(Snooze, match="waiting as the LLM endpoint answered 500"):
-            await read(server)
+                await read(server, services=services)
+        with pytest.raises(Unavailable, match="waiting as the LLM endpoint answered 500") as caught:
+            await read(server, services=services)
+    assert caught.value.service == server.base_url.removeprefix("http://").replace("v1", "m")
     assert len(server.requests) == IN_A_ROW
 
 

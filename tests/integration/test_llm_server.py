@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,8 @@ async def test_a_schema_that_the_server_refuses_falls_back_to_any_object() -> No
     refused = {"type": "object", "properties": {"a": {"type": "nonsense"}}, "required": ["a"]}
     question: Message = {"role": "user", "content": "Say something."}
     heard = list[int]()
-    async with open_endpoint(LlmSettings(model="fallback", max_tokens=64), heard.append) as endpoint:
+    settings = LlmSettings(model="fallback", max_tokens=64)
+    async with open_endpoint(settings, heard.append, nullcontext) as endpoint:
         completion = await endpoint.complete([question], refused)
     assert isinstance(json.loads(completion.text), dict)
     assert sum(heard) == completion.usage.completion_tokens > 0

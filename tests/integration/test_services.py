@@ -1,0 +1,224 @@
+"""Breakers of outside services, shared by all workers: who uses one that is away waits, uncharged."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+
+from pipeline.breaker import IN_A_ROW, Breaker
+from pipeline.client import Client
+from pipeline.crashpoints import VARIABLE
+from pipeline.errors import NotFound
+from pipeline.model import SERVICE as SERVICES
+from pipeline.operator import Operator
+from pipeline.settings import StoreSettings, WorkerSettings
+from pipeline.store import Store
+from pipeline.store.controls import breaker_of
+from tests.integration.api_server import serving
+from tests.integration.calling import CALLING, PLAIN, SERVICE
+from tests.records import stored, violations
+from tests.support import running, submit, until, worker_process
+
+PRINTER = SERVICES + SERVICE
+STAGE = "stage:calling/call"
+CALLS = "tests.integration.calling:"
+
+
+@pytest.fixture(autouse=True)
+def environment(store_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages of this process find their service where the worker processes do."""
+    assert store_settings.mongodb_uri is not None
+    monkeypatch.setenv("MILLRACE_MONGODB_URI", store_settings.mongodb_uri.get_secret_value())
+    monkeypatch.setenv("MILLRACE_DATABASE", store_settings.database)
+
+
+async def service_is(store: Store, state: str, **details: Any) -> None:
+    await store.db["outside"].replace_one({"_id": SERVICE}, {"is": state, **details}, upsert=True)
+
+
+async def requests(store: Store) -> int:
+    return await store.db["requests"].count_documents({})
+
+
+async def breaker(store: Store, fits: Callable[[Breaker | None], bool]) -> Breaker | None:
+    """Wait, by its changes, until the breaker is as wanted."""
+    controls = store.db["controls"]
+    with anyio.fail_after(60):
+        async with await controls.watch() as stream:
+            while True:
+                found = breaker_of(await controls.find_one({"_id": PRINTER}))
+                if fits(found):
+                    return found
+                await stream.try_next()
+    raise AssertionError("not reached")
+
+
+async def asked(store: Store, times: int) -> None:
+    """Wait until the service was asked so often."""
+    with anyio.fail_after(60):
+        async with await store.db["requests"].watch() as stream:
+            while await requests(store) < times:
+                await stream.try_next()
+
+
+def is_open(breaker: Breaker | None) -> bool:
+    return breaker is not None
+
+
+def is_closed(breaker: Breaker | None) -> bool:
+    return breaker is None
+
+
+async def test_while_it_is_away_one_asks_for_all(store: Store, store_settings: StoreSettings) -> None:
+    client = Client(store)
+    await service_is(store, "away", retry_after=1)
+    jobs = [(await submit(client, "calling")).id for _ in range(50)]
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            options = ("--slots", "2", "--pipeline", "tests.support:COUNTING")
+            await stack.enter_async_context(worker_process(store_settings, CALLS + "CALLING", *options))
+        opened = await breaker(store, lambda it: it is not None and it.failures >= 4)
+        assert opened is not None
+        assert opened.stages == (STAGE,)
+        # Those that had begun before the first had failed, and one for each failure since.
+        assert await requests(store) <= 3 * 2 + opened.failures
+        other = await submit(client, "counting")
+        assert (await until(store, other.id)).state == "succeeded"
+        await service_is(store, "well")
+        assert {(await until(store, job)).state for job in jobs} == {"succeeded"}
+    assert await breaker(store, is_closed) is None
+    attempts = await store.db["tasks"].distinct("attempt", {"stage": "call"})
+    errors = await store.db["tasks"].count_documents({"errors": {"$ne": []}})
+    assert (attempts, errors) == ([1], 0)
+    assert await violations(store) == {}
+
+
+async def test_a_first_stage_that_only_tells_when_it_is_away_waits_as_long_as_it_was_asked_to(
+    store: Store,
+) -> None:
+    client = Client(store)
+    await service_is(store, "away", retry_after=2)
+    async with running(store, PLAIN, WorkerSettings(slots=1)):
+        jobs = [(await submit(client, "plain")).id for _ in range(3)]
+        first = await breaker(store, is_open)
+        second = await breaker(store, lambda it: it is not None and it.failures == 2)
+        assert first is not None
+        assert second is not None
+        assert first.until is not None
+        assert second.at >= first.until
+        assert await requests(store) == 2
+        await service_is(store, "well")
+        assert {(await until(store, job)).state for job in jobs} == {"succeeded"}
+    assert await breaker(store, is_closed) is None
+    assert await requests(store) == 2 + len(jobs)
+
+
+async def test_the_third_failure_in_a_row_opens_it_and_an_operator_closes_it(store: Store) -> None:
+    client = Client(store)
+    await service_is(store, "failing")
+    async with running(store, CALLING, WorkerSettings(slots=1)):
+        jobs = [(await submit(client, "calling")).id for _ in range(IN_A_ROW)]
+        opened = await breaker(store, is_open)
+        assert opened is not None
+        assert (opened.failures, opened.why) == (1, "it is jammed")
+        await service_is(store, "well")
+        ended = await Operator(store).resume(PRINTER)
+        assert ended.reason == "it is jammed"
+        assert {(await until(store, job)).state for job in jobs} == {"succeeded"}
+    errors = [error async for each in store.db["tasks"].find({"stage": "call"}) for error in each["errors"]]
+    assert len(errors) == IN_A_ROW, "each may have been its document's fault"
+
+
+async def test_it_stays_open_over_a_restart_of_all_workers_and_says_why(store: Store) -> None:
+    client, operator = Client(store), Operator(store)
+    await service_is(store, "away", retry_after=3600)
+    async with running(store, CALLING):
+        first = (await submit(client, "calling")).id
+        await breaker(store, is_open)
+    await service_is(store, "well")
+    async with running(store, CALLING):
+        second = (await submit(client, "calling")).id
+        await until(store, second, ("ready", "running", "succeeded"), stage="call")
+        assert (await stored(store, f"{second}:call:1"))["lease"]["fence"] == 0, "nobody has claimed it"
+        [away] = [each for each in (await client.why(second)).reasons if each.kind == "away"]
+        assert away.subject == PRINTER
+        assert away.message.startswith("service printer is away until 2")
+        assert away.message.endswith(": no paper")
+        [view] = await operator.services()
+        assert (view.state, view.until, view.stages) == ("away", away.until, [STAGE])
+        assert await operator.pauses() == []
+        assert await requests(store) == 1
+        await operator.resume(PRINTER)
+        assert {(await until(store, job)).state for job in (first, second)} == {"succeeded"}
+    assert await operator.services() == []
+
+
+async def test_an_operator_holds_it_before_anybody_has_called_it(store: Store) -> None:
+    client, operator = Client(store), Operator(store)
+    held = await operator.pause(PRINTER, "no more paper this month")
+    assert await operator.pause(PRINTER, "again") == held
+    async with running(store, CALLING):
+        job = (await submit(client, "calling")).id
+        await breaker(store, lambda it: it is not None and it.stages == (STAGE,))
+        await until(store, job, ("ready",), stage="call")
+        told = [each for each in (await client.why(job)).reasons if each.subject == PRINTER]
+        assert [each.kind for each in told] == ["paused"]
+        assert "no more paper this month" in told[0].message
+        assert (await operator.services())[0].state == "held"
+        assert await operator.pauses() == [held]
+        assert await requests(store) == 0
+        assert await operator.resume(PRINTER) == held
+        assert (await until(store, job)).state == "succeeded"
+    with pytest.raises(NotFound, match="not paused"):
+        await operator.resume(PRINTER)
+    with pytest.raises(NotFound, match="no spaces"):
+        await operator.pause("service:a printer")
+
+
+@pytest.mark.parametrize("moment", ["before its claim", "in its call"])
+async def test_after_a_worker_was_killed_while_it_asked_another_asks(
+    store: Store, store_settings: StoreSettings, moment: str
+) -> None:
+    client = Client(store)
+    await service_is(store, "away", retry_after=1)
+    jobs = [(await submit(client, "calling")).id for _ in range(2)]
+    point = {VARIABLE: "probe.begun"} if moment == "before its claim" else {}
+    lease = {"MILLRACE_WORKER_LEASE": "2"}
+    async with worker_process(store_settings, CALLS + "CALLING", "--slots", "1", **lease, **point) as process:
+        await breaker(store, is_open)
+        if not point:
+            await service_is(store, "hanging")
+        opened = await breaker(store, lambda it: it is not None and it.probe is not None)
+        if not point:
+            await asked(store, 2)
+            process.kill()
+        with anyio.fail_after(30):
+            await process.wait()
+    await service_is(store, "well")
+    async with running(store, CALLING, WorkerSettings(lease=timedelta(seconds=2))):
+        assert {(await until(store, job)).state for job in jobs} == {"succeeded"}
+    assert opened is not None
+    assert opened.probe_until is not None
+    started = [each["started_at"] async for each in store.db["tasks"].find({"stage": "call"})]
+    assert min(started) >= opened.probe_until
+    assert await violations(store) == {}
+
+
+async def test_rest_lists_holds_and_closes(store: Store) -> None:
+    async with serving(store.settings) as served:
+        held = await served.http.post("/v1/pause", params={"subject": "service:openai", "reason": "unpaid"})
+        assert (held.status_code, held.json()["reason"]) == (200, "unpaid")
+        [service] = await served.get("/v1/services")
+        assert {name: service[name] for name in ("subject", "state", "reason", "until", "stages")} == {
+            "subject": "service:openai",
+            "state": "held",
+            "reason": "unpaid",
+            "until": None,
+            "stages": [],
+        }
+        resumed = await served.http.post("/v1/resume", params={"subject": "service:openai"})
+        assert resumed.json() == held.json()
+        assert await served.get("/v1/services") == []
