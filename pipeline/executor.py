@@ -16,6 +16,7 @@ from pipeline.context import Document, Progress, StageContext
 from pipeline.crashpoints import crash_point
 from pipeline.errors import (
     ChildError,
+    DaySpent,
     DefinitionError,
     LeaseLost,
     PartError,
@@ -112,7 +113,10 @@ def _outcome(task: Task, policy: RetryPolicy, error: Exception) -> Outcome:
     if isinstance(cause, LeaseLost):  # met while a part of the work was saved
         return Lost()
     if isinstance(cause, Snooze):
-        return Snoozed(cause.delay, _storable(str(cause))[:MAX_MESSAGE])
+        snoozed = Snoozed(cause.delay, _storable(str(cause))[:MAX_MESSAGE])
+        if isinstance(cause, DaySpent):
+            return replace(snoozed, budget=cause.subject, seen=cause.seen)
+        return snoozed
     return failed(task, policy, error)
 
 

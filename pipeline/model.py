@@ -257,6 +257,10 @@ class Snoozed:
 
     delay: timedelta
     why: str
+    budget: str | None = None
+    """The subject whose budget for the day is used up."""
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    """The budgets that were looked up then, in their versions."""
 
 
 @dataclass(frozen=True, slots=True)

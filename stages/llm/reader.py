@@ -11,6 +11,7 @@ from stages.llm.form import Form
 from stages.llm.params import LlmParams
 from stages.llm.passages import Chunk, chunks
 from stages.llm.prompt import merging, reading
+from stages.llm.purse import Purse
 from stages.llm.question import Reading, ask, total_usage
 from stages.llm.settings import LlmSettings
 from stages.outputs import LlmOutput, NerOutput, OcrOutput, Usage
@@ -35,7 +36,7 @@ class Reader:
         form: Form | None,
     ) -> None:
         self._context = context
-        self._endpoint = endpoint
+        self._endpoint = Purse(context, endpoint, settings, params)
         self._settings = settings
         self._params = params
         self._form = form

@@ -72,6 +72,10 @@ async def test_chunks_and_their_merge(file: Path, monkeypatch: pytest.MonkeyPatc
     assert isinstance(output, LlmOutput)
     assert set(services.saved) == {"plan", "chunk-1", "chunk-2", "merge-1-1"}
     assert services.reported[-1].done == services.reported[-1].total == 1
+    # Each request is paid for, corrected answers too: together they are what the server counted.
+    assert len(services.spent) >= 3
+    assert sum(each.input_tokens for each in services.spent) == output.usage.prompt_tokens
+    assert sum(each.output_tokens for each in services.spent) == output.usage.completion_tokens
 
 
 async def test_a_text_beyond_the_context_is_permanent(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
