@@ -21,6 +21,7 @@ from api.operating import drain, limit, limits, pause, pauses, resume, services,
 from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
 from api.rest_client import RestClient
 from api.schedule_commands import app as schedule_commands
+from api.usage_commands import budget, budgets, usage
 from pipeline.errors import MillraceError
 
 app = typer.Typer(
@@ -300,7 +301,7 @@ def _submit_batch(
         out.print(batch, markup=False)
 
 
-for verb in (pause, resume, pauses, services, drain, limit, unlimit, limits, why):
+for verb in (pause, resume, pauses, services, drain, limit, unlimit, limits, why, usage, budget, budgets):
     app.command()(verb)
 
 

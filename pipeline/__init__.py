@@ -24,6 +24,8 @@ Words
     output       what a stage wrote; a checkpoint is a part of it, saved inside an attempt
     effect       what a stage does outside of MongoDB, and must not do twice
     progress     how far a stage is, as people see it
+    usage        what requests to services outside took and cost: a record for each
+    budget       what a job may use in all, a tenant or everybody on one day (UTC)
     wakeup       "look, there may be work"
     stray        a submitted job of which no live worker knows the pipeline
     backlog      the submitted jobs that nobody has admitted yet
@@ -42,8 +44,10 @@ Words
 
 from pipeline.context import Document, Progress, StageContext
 from pipeline.errors import (
+    BudgetExceeded,
     ChildError,
     ChildProcessDied,
+    DaySpent,
     InDoubt,
     InvalidAnswer,
     PermanentError,
@@ -53,10 +57,14 @@ from pipeline.errors import (
 )
 from pipeline.stage import Pipeline, RetryPolicy, Stage, stage
 from pipeline.trial import run_stage
+from pipeline.usage import Budget, Spent
 
 __all__ = [
+    "Budget",
+    "BudgetExceeded",
     "ChildError",
     "ChildProcessDied",
+    "DaySpent",
     "Document",
     "InDoubt",
     "InvalidAnswer",
@@ -65,6 +73,7 @@ __all__ = [
     "Progress",
     "RetryPolicy",
     "Snooze",
+    "Spent",
     "Stage",
     "StageContext",
     "TemporaryError",

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 
 from pipeline import transitions
+from pipeline.budgets import Allowance
 from pipeline.committer import Committer
 from pipeline.context import Progress
 from pipeline.crashpoints import crash_point
@@ -21,6 +22,8 @@ from pipeline.patience import until_available
 from pipeline.services import Services
 from pipeline.stage import Stage
 from pipeline.store import Store
+from pipeline.store.usage import usage_record
+from pipeline.usage import Budget, Spent
 
 _EFFECT = "once."
 """Before the keys of effects: unlike checkpoints they are good for every version of the stage."""
@@ -51,6 +54,7 @@ class Attempt:
         # Checkpoints of another version, or of another input, are not this attempt's.
         self._version = stage.version
         self._prefix = f"{stage.version}.{holding.task.input.sha256[:16]}."
+        self._allowance = Allowance(desk.store, holding.task)
         self.told: Progress | None = None
         """The last progress of this attempt."""
 
@@ -127,6 +131,26 @@ class Attempt:
         await until_available(
             lambda: memory.keep(self._task, self._version, key, value, lifetime), "keeping what was done"
         )
+
+    async def may_spend(self, own: Budget | None, *, unpriced: str | None) -> bool:
+        """Check the budgets; False when there is none.
+
+        Raises:
+            BudgetExceeded, DaySpent, PermanentError: see `Allowance.check`.
+        """
+        return await until_available(
+            lambda: self._allowance.check(own, unpriced=unpriced), "looking budgets up"
+        )
+
+    async def spend(self, spent: Spent) -> None:
+        """Record usage, also when the attempt is being cancelled or its lease is lost: it has been paid."""
+        record = usage_record(self._task, spent)
+
+        async def keep() -> None:
+            with anyio.CancelScope(shield=True):  # it ends within the store's timeout
+                await self._desk.store.usage.keep(record)
+
+        await until_available(keep, "recording usage")
 
     def report(self, progress: Progress) -> None:
         """Note progress for the next tick."""

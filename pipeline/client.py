@@ -1,6 +1,7 @@
 """Submit documents and look after jobs, from Python."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from pipeline.reasons import WhyView, why
 from pipeline.store import Store
 from pipeline.store.documents import CHUNK_BYTES, InlineFile, StoredFile
 from pipeline.store.tasks import document_reference
+from pipeline.store.usage import chosen
 from pipeline.submission import batch_document, clean_name, job_document
+from pipeline.usage import Grouping, UsageView
 from pipeline.views import AttemptView, BatchView, JobView, attempt_views, batch_view, job_view
 
 
@@ -183,6 +186,28 @@ class Client:
         """
         found = await self._store.jobs.get(job, self.tenant)
         return await why(self._store, found, await self._store.jobs.tasks([job]))
+
+    async def usage(
+        self,
+        *,
+        job: str | None = None,
+        by: Grouping | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> UsageView:
+        """Return what this tenant, or one of its jobs, has used of services outside, at times until `until`.
+
+        With `by` also in groups, `limit` at most: the costliest, or the newest days. Jobs that are removed by
+        now count, too.
+
+        Raises:
+            NotFound: this tenant has no such job, and never had one that used anything.
+        """
+        found = await self._store.usage.view(chosen(self.tenant, job, since, until), by, limit)
+        if job is not None and not found.total.requests:
+            await self._store.jobs.get(job, self.tenant)
+        return found
 
     async def create_batch(
         self, *, total: int | None = None, name: str | None = None, metadata: Mapping[str, Any] | None = None

@@ -21,8 +21,9 @@ from pydantic import BaseModel, TypeAdapter
 
 from pipeline.bridge import Bridge
 from pipeline.effects import Effects, Notes
-from pipeline.errors import NoOutput, PartError
+from pipeline.errors import BudgetExceeded, DaySpent, NoOutput, PartError
 from pipeline.processes import Processes
+from pipeline.usage import Accounts, Budget, Spent
 
 T = TypeVar("T")
 Part = TypeVar("Part")
@@ -47,7 +48,7 @@ _LONGEST_UNIT = 40
 _LONGEST_NOTE = 80
 
 
-class AttemptServices(Notes, Protocol):
+class AttemptServices(Notes, Accounts, Protocol):
     """What an attempt needs from outside; every call may raise `LeaseLost`."""
 
     async def document_path(self) -> Path:
@@ -350,6 +351,28 @@ class StageContext:
         await self._services.keep(key, adapter.dump_python(value, mode="json"), lifetime)
         return value
 
+    async def may_spend(self, budget: Budget | None = None, *, unpriced: str | None = None) -> bool:
+        """Return if one more request to a service may be made, just before it is; False: nothing bounds it.
+
+        `budget` is what the whole job may use, as the stage knows it; one that an operator has set for the
+        job replaces it. Give `unpriced` where the cost of the request won't be known: why, and what to do.
+
+        Raises:
+            BudgetExceeded: the job has used up its budget; what it has saved is kept for when it is retried.
+            DaySpent: one for the day is used up, the tenant's or everybody's. A Snooze: let it pass.
+            PermanentError: one bounds the cost, which isn't known.
+        """
+        await self._services.trusted()
+        return await self._services.may_spend(budget, unpriced=unpriced)
+
+    async def spend(self, spent: Spent) -> None:
+        """Record what a request took, right after its answer; durable when it returns, whatever comes then.
+
+        A process that dies between the answer and this loses that one record. Cancelled meanwhile, as by a
+        time limit, it is written all the same.
+        """
+        await self._services.spend(spent)
+
     async def once(self, key: str, effect: Callable[[], Awaitable[T]], type_: type[T]) -> T:
         """Do something outside of MongoDB at most once over all attempts of this task, such as a mail.
 
@@ -386,7 +409,8 @@ class StageContext:
         the order of the parts.
 
         Raises:
-            PartError: a part failed; the others in flight were cancelled, the finished ones are kept.
+            PartError: a part failed; the finished ones are kept, and the others in flight were cancelled.
+                Where a budget was used up they have been ended: they are paid for.
         """
         saved = await self._load()
         numbers = list(map(number, parts)) if number else list(range(1, len(parts) + 1))
@@ -405,13 +429,16 @@ class StageContext:
         async def one(index: int, part: Part, scope: anyio.CancelScope) -> None:
             nonlocal failed
             async with limiter:
+                if failed is not None:
+                    return
                 try:
                     results[index] = await self.checkpoint(
                         keys[index], lambda: function(part), type_, progress=step
                     )
                 except Exception as error:  # noqa: BLE001 -- whatever it is, it is passed on with its part
                     failed = failed or _part_error(f"{unit} {numbers[index]}", error)
-                    scope.cancel()
+                    if not isinstance(error, DaySpent | BudgetExceeded):
+                        scope.cancel()
 
         async with anyio.create_task_group() as group:
             for index, part in enumerate(parts):

@@ -6,9 +6,11 @@
     ├── StageError                 raised by a stage's author
     │   ├── TemporaryError         try again, after `retry_after` when it is given
     │   ├── Snooze                 not now: later, and no attempt is charged
-    │   │   └── Unavailable        an outside service is away: nobody calls it until it is back
+    │   │   ├── Unavailable        an outside service is away: nobody calls it until it is back
+    │   │   └── DaySpent           the budget of a tenant, or of all, is used up for this day
     │   └── PermanentError         trying again cannot help
     │       ├── NoOutput           no earlier stage of this job gives what the stage asked for
+    │       ├── BudgetExceeded     the job has used up what it may spend
     │       └── InDoubt            an earlier attempt may have done what must not be done twice
     ├── PartError                  one part of a stage's work failed; `__cause__` says why
     ├── ChildError                 a function raised this in a child process; `type` names it
@@ -29,7 +31,9 @@
 """
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from pipeline.breaker import FIRST, LEAST
 
@@ -108,12 +112,28 @@ class Unavailable(Snooze):
             )
 
 
+class DaySpent(Snooze):
+    """The budget of `subject` is used up for this day: the stage goes on with the next, or when it is raised.
+
+    `seen` are the budgets that were looked up, in their versions.
+    """
+
+    def __init__(self, delay: timedelta, message: str, subject: str, seen: Mapping[str, Any]) -> None:
+        super().__init__(delay, message)
+        self.subject = subject
+        self.seen = seen
+
+
 class PermanentError(StageError):
     """The stage failed for a reason that trying again cannot change."""
 
 
 class NoOutput(PermanentError, LookupError):
     """No earlier stage of this job gives an output of that type."""
+
+
+class BudgetExceeded(PermanentError):
+    """The job has used up its budget: raise it, and try the job again."""
 
 
 class InDoubt(PermanentError):

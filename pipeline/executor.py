@@ -15,6 +15,7 @@ from pipeline.context import Document, Progress, StageContext
 from pipeline.crashpoints import crash_point
 from pipeline.errors import (
     ChildError,
+    DaySpent,
     DefinitionError,
     LeaseLost,
     PartError,
@@ -117,7 +118,10 @@ def _outcome(task: Task, policy: RetryPolicy, error: Exception) -> Outcome:
         away = None if cause.told else Away(cause.service, why, cause.retry_after)
         return Snoozed(min(cause.delay, HEARD), why, away)
     if isinstance(cause, Snooze):
-        return Snoozed(cause.delay, _storable(str(cause))[:MAX_MESSAGE])
+        snoozed = Snoozed(cause.delay, _storable(str(cause))[:MAX_MESSAGE])
+        if isinstance(cause, DaySpent):
+            return replace(snoozed, budget=cause.subject, seen=cause.seen)
+        return snoozed
     return failed(task, policy, error)
 
 

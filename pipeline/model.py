@@ -277,6 +277,10 @@ class Snoozed:
     why: str
     away: Away | None = None
     """Why it did, if that isn't known yet."""
+    budget: str | None = None
+    """The subject whose budget for the day is used up."""
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    """The budgets that were looked up then, in their versions."""
 
 
 @dataclass(frozen=True, slots=True)

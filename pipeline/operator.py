@@ -1,17 +1,21 @@
-"""What operators do, from Python: pause and resume, drain workers, set limits, close breakers."""
+"""What operators do, from Python: pause, resume, drain, limit; close breakers, set budgets, read usage."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from pipeline.breaker import Breaker, hold
 from pipeline.errors import DefinitionError, NotFound, Unavailable
-from pipeline.model import SERVICE, TENANT_PATTERN
+from pipeline.model import SERVICE, TENANT_PATTERN, is_job_id, tenant_of
 from pipeline.store import Store
+from pipeline.store.budgets import DEPLOYMENT, StoredBudget
 from pipeline.store.controls import breaker_of
+from pipeline.store.usage import chosen
+from pipeline.usage import Budget, BudgetView, Grouping, UsageTotals, UsageView
 
 _TENANT = re.compile(TENANT_PATTERN)
 _LONGEST_REASON = 500
@@ -155,6 +159,75 @@ class Operator:
     async def limits(self) -> list[LimitView]:
         """Return all limits."""
         return [await self._limit_view(*each) for each in (await self._store.limits.list()).items()]
+
+    async def budget(
+        self, subject: str, *, cost: Decimal | None = None, tokens: int | None = None
+    ) -> BudgetView:
+        """Bound what `tenant:acme`, each `tenant:*` or `deployment` uses in a day (UTC), or `job:ID` in all.
+
+        It replaces the one that was there. What waits for a budget of this day looks again at once.
+
+        Raises:
+            NotFound: there is no such job, or nothing of this kind has a budget.
+            ValueError: neither is given, or one is not positive.
+        """
+        budget = Budget(cost, tokens)
+        if not budget or (cost is not None and cost <= 0) or (tokens is not None and tokens <= 0):
+            raise ValueError("a budget has a cost, tokens or both, more than 0; to stop something, pause it")
+        await self._check_budget(subject)
+        await self._store.budgets.set(subject, budget)
+        return await self._budget_view(subject, (await self._store.budgets.list())[subject])
+
+    async def unbudget(self, subject: str) -> BudgetView:
+        """Take a budget away; returns it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        budgets = await self._store.budgets.list()
+        if subject not in budgets or not await self._store.budgets.remove(subject):
+            raise NotFound(f"{subject[:200]} has no budget; budgets: {', '.join(budgets) or 'none'}")
+        return await self._budget_view(subject, budgets[subject])
+
+    async def budgets(self) -> list[BudgetView]:
+        """Return all budgets, with what is used of each."""
+        return [await self._budget_view(*each) for each in (await self._store.budgets.list()).items()]
+
+    async def usage(
+        self,
+        *,
+        tenant: str | None = None,
+        by: Grouping | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> UsageView:
+        """Return what all tenants, or one, have used of services outside; see `Client.usage`."""
+        return await self._store.usage.view(chosen(tenant, None, since, until), by, limit)
+
+    async def _check_budget(self, subject: str) -> None:
+        kind, _, name = subject.partition(":")
+        if kind == "job":
+            if not is_job_id(name):
+                raise NotFound(f"there is no job {name[:80]}")
+            await self._store.jobs.get(name, tenant_of(name))
+        elif kind == "tenant" and name != "*":
+            await self._check(subject)
+        elif subject not in (DEPLOYMENT, "tenant:*"):
+            raise NotFound(
+                f"{subject[:80]!r} has no budget: `tenant:` with a name or *, `job:` and `{DEPLOYMENT}` have"
+            )
+
+    async def _budget_view(self, subject: str, stored: StoredBudget) -> BudgetView:
+        kind, _, name = subject.partition(":")
+        usage = self._store.usage
+        used: UsageTotals | None
+        if kind == "job":
+            used = await usage.of_job(tenant_of(name), name)
+        else:
+            used = None if name == "*" else await usage.today(name or None)
+        budget = stored.budget
+        return BudgetView(subject=subject, cost=budget.cost, tokens=budget.tokens, used=used, at=stored.at)
 
     async def _limit_view(self, subject: str, concurrency: int) -> LimitView:
         running = None if subject.endswith("*") else (await self._store.limits.running())[subject]

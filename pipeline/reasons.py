@@ -14,7 +14,17 @@ from pipeline.store import Store
 from pipeline.store.controls import breaker_of
 
 Kind = Literal[
-    "ended", "running", "paused", "away", "limited", "delayed", "no_worker", "drained", "behind", "next"
+    "ended",
+    "running",
+    "paused",
+    "away",
+    "limited",
+    "budget",
+    "delayed",
+    "no_worker",
+    "drained",
+    "behind",
+    "next",
 ]
 
 Doc = Mapping[str, Any]
@@ -98,8 +108,11 @@ async def _delay(store: Store, job: Doc, waiting: Doc) -> list[Reason]:
     if waiting.get("errors"):
         last = waiting["errors"][-1]
         why = f"its last attempt failed ({last['type']}: {last['message']}) and is tried again"
-    if waiting.get("snoozed") and waiting["snoozed"]["why"]:
-        why = f"its stage asked for a pause: {waiting['snoozed']['why']}"
+    snoozed = waiting.get("snoozed") or {}
+    if snoozed.get("budget"):
+        return [Reason(kind="budget", message=snoozed["why"], subject=snoozed["budget"], until=run_at)]
+    if snoozed.get("why"):
+        why = f"its stage asked for a pause: {snoozed['why']}"
     return [Reason(kind="delayed", message=f"{why}, at {run_at:%Y-%m-%d %H:%M:%S} UTC", until=run_at)]
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import anyio
 
 from pipeline import telemetry, transitions
+from pipeline.budgets import release_if_changed
 from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
 from pipeline.errors import LeaseLost, PermanentError, StateConflict, StoreUnavailable
@@ -88,6 +89,8 @@ class Runner:
             raise
         self._told(task, outcome)
         outcome, following = await self._settle(executor, task, outcome)
+        if isinstance(outcome, Snoozed) and outcome.budget is not None:
+            await release_if_changed(executor.desk.store, task, outcome)
         crash_point("attempt.settled", lambda: [task.id])
         labels = {telemetry.STAGE: task.stage, telemetry.OUTCOME: _name(outcome)}
         telemetry.attempts.add(1, labels)
@@ -137,8 +140,8 @@ class Runner:
                 return transitions.retry(task, failure, delay), None
             case Failed(failure, _):
                 return transitions.fail(task, failure), None
-            case Snoozed(delay, why, _):
-                return transitions.snooze(task, delay, why), None
+            case Snoozed(delay=delay, why=why, budget=budget):
+                return transitions.snooze(task, delay, why, budget), None
             case Interrupted():
                 return transitions.interrupt(task), None
             case Lost():

@@ -142,15 +142,28 @@ def interrupt(task: Task) -> Change:
     return Change(guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]))
 
 
-def snooze(task: Task, delay: timedelta, why: str) -> Change:
-    """`running` → `ready` in `delay`, as if the attempt had not been; the reason is kept."""
+def snooze(task: Task, delay: timedelta, why: str, budget: str | None = None) -> Change:
+    """`running` → `ready` in `delay`, as if the attempt had not been; the reason is kept.
+
+    With `budget`, the subject whose budget is spent, it may be hastened.
+    """
     times = {"$add": [{"$ifNull": ["$snoozed.times", 0]}, 1]}
     update = {
         **_delayed(delay),
         **_UNCHARGED,
-        "snoozed": {"times": times, "why": literal(why), "at": "$$NOW"},
+        "snoozed": {
+            "times": times,
+            "why": literal(why),
+            "at": "$$NOW",
+            "budget": "$$REMOVE" if budget is None else literal(budget),
+        },
     }
     return Change(guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]))
+
+
+def hasten() -> Json:
+    """Return the update of a delayed task that is to run at once; its filter excludes others."""
+    return {"$set": {"run_at": "$$NOW", "lease.until": None}}
 
 
 def rescue(task: Mapping[str, Any], failure: Failure, *, expired: bool) -> Change:

@@ -16,11 +16,13 @@ from anyio import to_thread
 from pydantic import BaseModel
 
 from pipeline.context import Document, Progress, StageContext
+from pipeline.errors import BudgetExceeded
 from pipeline.instances import Instances
 from pipeline.processes import Processes
 from pipeline.services import Services
 from pipeline.stage import Stage
 from pipeline.threads import Threads
+from pipeline.usage import Budget, Spent, sum_of
 
 
 class MemoryServices:
@@ -33,6 +35,7 @@ class MemoryServices:
         self.noted: dict[str, Any] = {}
         """Of effects, see `StageContext.once`."""
         self.reported: list[Progress] = []
+        self.spent: list[Spent] = []
         self.remembered: dict[str, Any] = {}
         self.services = Services()
         """What is known of outside services."""
@@ -72,6 +75,17 @@ class MemoryServices:
     async def keep(self, key: Mapping[str, Any], value: Any, lifetime: timedelta) -> None:
         """Remember, for as long as these services live."""
         self.remembered[json.dumps(key, sort_keys=True)] = value
+
+    async def may_spend(self, own: Budget | None, *, unpriced: str | None) -> bool:
+        """Check the stage's own budget; there is no other in a trial."""
+        over = own and own.over(sum_of(self.spent))
+        if over:
+            raise BudgetExceeded(f"the job's budget is used up: {over}")
+        return bool(own)
+
+    async def spend(self, spent: Spent) -> None:
+        """Keep the record."""
+        self.spent.append(spent)
 
     def report(self, progress: Progress) -> None:
         """Keep the progress."""

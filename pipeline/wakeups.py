@@ -73,6 +73,8 @@ class Wakeups:
             case "limits":
                 self._gates.limit(event.id, event.fields.get("concurrency"))
                 self._wake(as_of=cluster_time(event.token))
+            case "budgets":
+                self._wake(as_of=cluster_time(event.token))
             case "permits":
                 self._gates.meet(event.id)
             case "schedules":

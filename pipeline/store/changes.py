@@ -113,7 +113,7 @@ def _watching(*events: Doc) -> Stages:
 _CREATED: Doc = {"operationType": {"$in": ["insert", "replace"]}}
 _PEERS: Doc = {"ns.coll": "workers", "operationType": {"$in": ["insert", "delete"]}}
 _CONTROLS: Doc = {
-    "ns.coll": {"$in": ["controls", "limits", "permits"]},
+    "ns.coll": {"$in": ["controls", "limits", "permits", "budgets"]},
     "operationType": {"$in": ["insert", "replace", "delete"]},
 }
 _BATCHES: Doc = {"ns.coll": "batches", "operationType": {"$in": ["insert", "replace", "update"]}}
@@ -144,7 +144,9 @@ WORK = _watching(
     },
     {
         "operationType": {"$in": ["insert", "replace", "delete"]},
-        "ns.coll": {"$in": ["jobs", "tasks", "workers", "controls", "limits", "permits", "schedules"]},
+        "ns.coll": {
+            "$in": ["jobs", "tasks", "workers", "controls", "limits", "permits", "schedules", "budgets"]
+        },
         "fullDocument.state": {"$ne": "running"},
     },
 )

@@ -83,6 +83,7 @@ class Cleanup:
             for collection in ("checkpoints", "outputs", "tasks"):
                 await self._db[collection].delete_many(own, session=session)
             await self._db["memories"].delete_many({"job": job}, session=session)
+            await self._db["budgets"].delete_one({"_id": f"job:{job}"}, session=session)
             crash_point("cleanup.written", lambda: [job])
             return files
 

@@ -11,6 +11,7 @@ from pipeline.settings import StoreSettings
 from pipeline.store import schema
 from pipeline.store.audit import Audit, Finding
 from pipeline.store.batches import Batches
+from pipeline.store.budgets import Budgets
 from pipeline.store.changes import Changes
 from pipeline.store.cleanup import Cleanup
 from pipeline.store.commits import Commits
@@ -32,6 +33,7 @@ from pipeline.store.schedules import Schedules
 from pipeline.store.strays import Strays
 from pipeline.store.tasks import Tasks
 from pipeline.store.tenants import Tenants
+from pipeline.store.usage import Usage
 from pipeline.store.versions import Versions
 from pipeline.store.waits import Waits
 from pipeline.store.workers import Workers
@@ -68,6 +70,8 @@ class Store:
         self.versions = Versions(self.db)
         self.keys = Keys(self.db)
         self.memory = Memory(self.db)
+        self.usage = Usage(self.db)
+        self.budgets = Budgets(self.db)
 
     async def __aenter__(self) -> Self:
         """Connect.

@@ -22,6 +22,14 @@ class _Body(BaseModel):
     usage: Usage | None = None
 
 
+class Refused(PermanentError):
+    """The model, or a filter before it, refuses this document; what that took is paid all the same."""
+
+    def __init__(self, usage: Usage) -> None:
+        super().__init__("the model refuses to read this document (refusal or content filter)")
+        self.usage = usage
+
+
 class Completion(BaseModel):
     """A model's text and what it took."""
 
@@ -37,7 +45,7 @@ class Completion(BaseModel):
 
         Raises:
             TemporaryError: it is no chat completion: HTML, a part of a JSON text, another schema.
-            PermanentError: the model, or a filter before it, refuses this document.
+            Refused: the model, or a filter before it, refuses this document. A PermanentError.
         """
         try:
             read = _Body.model_validate_json(body)
@@ -50,7 +58,7 @@ class Completion(BaseModel):
             ) from None
         choice = read.choices[0]
         if choice.message.refusal or choice.finish_reason == "content_filter":
-            raise PermanentError("the model refuses to read this document (refusal or content filter)")
+            raise Refused(read.usage or Usage())
         return cls(
             text=choice.message.content or "",
             cut_off=choice.finish_reason == "length",

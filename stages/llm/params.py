@@ -1,5 +1,6 @@
 """What a job may choose of the LLM stage."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -8,6 +9,15 @@ from stages.llm import json_schema as schemas
 
 FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 SchemaName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+
+
+class JobBudget(BaseModel, extra="forbid"):
+    """What a job may use; at most what the operator's settings allow it."""
+
+    cost: Annotated[Decimal, Field(gt=0, max_digits=20)] | None = None
+    """In the currency of `MILLRACE_LLM_PRICES`."""
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    """Of input and output together."""
 
 
 class LlmParams(BaseModel, extra="forbid", validate_by_name=True, validate_by_alias=True):
@@ -30,6 +40,10 @@ class LlmParams(BaseModel, extra="forbid", validate_by_name=True, validate_by_al
 
     force: bool = False
     """Ask the endpoint also what was asked before; the new answers are remembered."""
+
+    budget: JobBudget | None = None
+    """What all requests of this job may use: `{"cost": 0.5, "tokens": 100000}`, one or both. None: as much
+    as `MILLRACE_LLM_JOB_COST` and `_JOB_TOKENS` allow, which a job can't raise."""
 
     @field_validator("json_schema")
     @classmethod

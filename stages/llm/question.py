@@ -1,13 +1,14 @@
 """Asks a model one question: ask, check the answer, let it correct a wrong one once."""
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
 from pipeline import TemporaryError
 from stages.llm.answer import Answer, answer_schema
 from stages.llm.completion import Completion
-from stages.llm.endpoint import Endpoint, Message
+from stages.llm.endpoint import Message
 from stages.llm.form import Form
 from stages.llm.prompt import repair
 from stages.outputs import Usage
@@ -25,7 +26,15 @@ class Reading(BaseModel):
     usage: Usage
 
 
-async def ask(endpoint: Endpoint, messages: Sequence[Message], form: Form | None = None) -> Reading:
+class Asked(Protocol):
+    """What answers questions: an `Endpoint`, or one that is paid for."""
+
+    async def complete(self, messages: Sequence[Message], schema: dict[str, Any]) -> Completion:
+        """Ask for one completion, see `Endpoint.complete`."""
+        ...
+
+
+async def ask(endpoint: Asked, messages: Sequence[Message], form: Form | None = None) -> Reading:
     """Return the model's answer to `messages`, its data in this form.
 
     Raises:

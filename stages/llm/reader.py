@@ -12,6 +12,7 @@ from stages.llm.params import LlmParams
 from stages.llm.passages import Chunk, halves
 from stages.llm.plan import Plan, plan
 from stages.llm.prompt import merging, reading
+from stages.llm.purse import Purse
 from stages.llm.question import Reading, ask, total_usage
 from stages.llm.settings import LlmSettings
 from stages.llm.tally import Tally
@@ -34,7 +35,7 @@ class Reader:
         tally: Tally,
     ) -> None:
         self._context = context
-        self._endpoint = endpoint
+        self._endpoint = Purse(context, endpoint, settings, params)
         self._settings = settings
         self._params = params
         self._form = form

@@ -1,15 +1,24 @@
 """The operator's settings of the LLM stage, from `MILLRACE_LLM_…` variables."""
 
+import json
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline import PermanentError
 
 PREFIX = "MILLRACE_LLM_"
+
+
+class Price(BaseModel, extra="forbid"):
+    """What a model costs, per million tokens."""
+
+    input: Decimal = Field(ge=0)
+    output: Decimal = Field(ge=0)
 
 
 class LlmSettings(BaseSettings):
@@ -67,6 +76,22 @@ class LlmSettings(BaseSettings):
     remember: timedelta = timedelta(days=7)
     """How long an answer is used again when a job of the same tenant asks the same of the same text; 0:
     not at all. Default 7 days: answers hold what documents say, and most repeats come soon."""
+
+    prices: Annotated[dict[str, Price], NoDecode] = {}
+    """What models cost, by name as in `model`, per million tokens, as JSON: `{"m": {"input": 0.15, "output":
+    0.6}}`, in any one currency. Default none: usage is told in tokens, and its cost is unknown."""
+
+    job_cost: Decimal | None = Field(default=None, gt=0)
+    """What the requests of one job may cost; then it fails, and can be retried once an operator has raised
+    its budget. Default none. A job can ask for less."""
+
+    job_tokens: int | None = Field(default=None, ge=1)
+    """The same in tokens, of input and output together. Default none."""
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _exact(cls, value: object) -> object:
+        return json.loads(value, parse_float=Decimal) if isinstance(value, str) else value
 
     @field_validator("schemas", mode="before")
     @classmethod

@@ -77,6 +77,10 @@ async def test_chunks_and_their_merge(file: Path, monkeypatch: pytest.MonkeyPatc
     notes = [each.note for each in services.reported if each.unit == "chunk" and each.note]
     assert notes[0] == "1 token so far"
     assert len(notes) > 10
+    # Each request is paid for, corrected answers too: together they are what the server counted.
+    assert len(services.spent) >= 3
+    assert sum(each.input_tokens for each in services.spent) == output.usage.prompt_tokens
+    assert sum(each.output_tokens for each in services.spent) == output.usage.completion_tokens
 
 
 async def test_a_chunk_beyond_the_context_is_read_in_halves(
@@ -103,7 +107,7 @@ async def test_the_endpoint_counts_and_a_chunk_fills_the_context_without_going_o
     asked = [each for key, each in services.saved.items() if key.startswith("chunk-")]
     room = 7000 - 512
     assert all(0.5 * room < each["usage"]["prompt_tokens"] < room for each in asked)
-    async with open_endpoint(LlmSettings(), lambda _: None) as endpoint:
+    async with open_endpoint(LlmSettings(), lambda _: None, nullcontext) as endpoint:
         assert await endpoint.counter.count("Some words") == len(" Some words")
 
 
