@@ -30,7 +30,8 @@ Words
     hand-off     a stage's end creates the next stage's task; sticky: claimed already, by the same worker
     turn         of many workers that hear of a job, one acts at once, the others only if it doesn't
     gate         closed while its subject (a stage, a pipeline, a tenant, a worker) is paused
-    limit        how many tasks of a stage, a tenant or a key may run at once, over all workers
+    limit        how many tasks of a stage, a tenant or a key may run at once, over all workers, and rates
+    rate         so many units in each interval: attempts begun, or what stages name as their cost
     pond         a queue beside a stage's, of tasks that one subject holds back
     share        of the slots: of equal priority, the tenant that has had least goes first
     gap          a stretch of the change stream that can't be read any more; a reconciliation heals it
@@ -39,6 +40,7 @@ Words
 """
 
 from pipeline.context import Document, Progress, StageContext
+from pipeline.cost import Cost
 from pipeline.errors import (
     ChildError,
     ChildProcessDied,
@@ -54,6 +56,7 @@ from pipeline.trial import run_stage
 __all__ = [
     "ChildError",
     "ChildProcessDied",
+    "Cost",
     "Document",
     "InDoubt",
     "InvalidAnswer",

@@ -126,6 +126,10 @@ class Attempt:
             lambda: memory.keep(self._task, self._version, key, value, lifetime), "keeping what was done"
         )
 
+    def use(self, unit: str, amount: int) -> None:
+        """Note what was used of a unit, until the attempt ends."""
+        self._holding.used[unit] += amount
+
     def report(self, progress: Progress) -> None:
         """Note progress for the next tick."""
         self.told = progress

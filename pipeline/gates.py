@@ -6,10 +6,11 @@ not looked at; what a closed tenant or key has in an open queue is put into a po
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import anyio
 
+from pipeline.limit import Limit
 from pipeline.limits import Limits
 from pipeline.model import pipeline_of, pond_name, subject_of
 from pipeline.store.changes import OperationTime
@@ -24,14 +25,17 @@ MOST_PONDS = 64
 class Gates:
     """One worker's view of the controls: as it was read, and heard of since."""
 
-    def __init__(self, worker: str, queues: Sequence[str]) -> None:
+    def __init__(
+        self, worker: str, queues: Sequence[str], units: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        """Make one; `units` are those that the stages of these queues cost."""
         self._own = f"worker:{worker}"
         self._queues = list(queues)
         self._closed: set[str] = set()
         self._ponds: set[str] = set()
         self._tenants = False
         self._met: set[str] = set()
-        self.limits = Limits()
+        self.limits = Limits(units)
         self._changed = anyio.Event()
         self.heard = 0
         """Changes that were told one by one; what was read while this grew is out of date."""
@@ -62,10 +66,10 @@ class Gates:
         self.limits.replace(found)
         self.replace(paused, filled)
 
-    def limit(self, subject: str, concurrency: int | None) -> None:
+    def limit(self, subject: str, limit: Limit | None) -> None:
         """A limit was set, or taken away: what it has held back is looked for."""
         self.heard += 1
-        self.limits.set(subject, concurrency)
+        self.limits.set(subject, limit)
         self._ponds |= {pond_name(queue, each) for each in self._met for queue in self._queues}
 
     def meet(self, subject: str) -> None:
@@ -101,7 +105,7 @@ class Gates:
     @property
     def holds_back(self) -> bool:
         """True while something in an open queue may not begin."""
-        return self._tenants or bool(self.limits.full)
+        return self._tenants or self.limits.any_full
 
     def queues(self) -> list[str]:
         """Return the queues to claim from."""
@@ -119,13 +123,13 @@ class Gates:
             return ()
         return [name for name, queues in first_queues.items() if not any(map(self._passes, queues))]
 
-    def blocker(self, tenant: str, key: str | None = None) -> str | None:
-        """Return what holds back the tasks of this tenant with this key; None when nothing does."""
+    def blocker(self, queue: str, tenant: str, key: str | None = None) -> str | None:
+        """Return what holds back the tasks of this queue, tenant and key; None when nothing does."""
         subject = f"tenant:{tenant}"
         if subject in self._closed:
             return subject
-        full = self.limits.full
-        return next((each for each in (subject, f"key:{key}") if each in full), None)
+        full = self.limits.is_full
+        return next((each for each in (subject, f"key:{key}") if full(each, queue)), None)
 
     def lets(self, queue: str, tenant: str) -> bool:
         """Tell whether a task of this tenant may begin that is claimed by this key, limits aside."""
@@ -146,7 +150,8 @@ class Gates:
     def _passes(self, queue: str) -> bool:
         """Tell whether tasks of a queue, or of a pond, may begin."""
         stops = _stops(queue)
-        return self._closed.isdisjoint(stops) and self.limits.full.keys().isdisjoint(stops)
+        full = self.limits.is_full
+        return self._closed.isdisjoint(stops) and not any(full(each, queue) for each in stops)
 
 
 def _stops(queue: str) -> set[str]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import mimetypes
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +34,8 @@ class MemoryServices:
         """Of effects, see `StageContext.once`."""
         self.reported: list[Progress] = []
         self.remembered: dict[str, Any] = {}
+        self.used: Counter[str] = Counter()
+        """By unit, see `StageContext.used`."""
         self.earlier: Mapping[str, Any] | None = None
         """What this stage wrote when it ran before, if it is to know that."""
 
@@ -69,6 +72,10 @@ class MemoryServices:
     async def keep(self, key: Mapping[str, Any], value: Any, lifetime: timedelta) -> None:
         """Remember, for as long as these services live."""
         self.remembered[json.dumps(key, sort_keys=True)] = value
+
+    def use(self, unit: str, amount: int) -> None:
+        """Count it."""
+        self.used[unit] += amount
 
     def report(self, progress: Progress) -> None:
         """Keep the progress."""
@@ -129,6 +136,7 @@ async def run_stage(
             services=services,
             earlier=names,
             processes=children,
+            units=stage.units,
         )
         value = document if stage.input is Document else earlier[-1]
         return await stage.call(value, context, params, threads=Threads(), before=instances.of(stage))

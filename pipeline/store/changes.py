@@ -79,7 +79,7 @@ _PROJECTION: Doc = {
     **{
         f"fullDocument.{name}": 1
         for name in sorted(
-            {*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS, *_BATCH_FIELDS, "queues", "concurrency"}
+            {*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS, *_BATCH_FIELDS, "queues", "concurrency", "rates"}
         )
     },
 }
