@@ -159,17 +159,23 @@ async def test_a_claim_takes_only_of_what_it_gets_and_lets_nobody_overtake(store
 
 
 async def test_tasks_that_cost_nothing_of_a_unit_pass_while_it_is_used_up(store: Store) -> None:
-    await store.pipelines.register([METERED])
+    @stage(name="cost", cost=Cost("tokens", reserve=40))
+    async def cost(counted: Count, context: StageContext) -> Count:
+        context.used("tokens", 1000)
+        return counted
+
+    pipeline, client = pipeline_of(*COUNTING.stages, cost), Client(store)
+    await store.pipelines.register([pipeline])
     await Operator(store).limit("tenant:default", rate=40, per=HOUR, unit="tokens")
-    async with running(store, METERED), running(store, COUNTING):
-        first = await submit(Client(store), "metered", **used(1000))
-        assert (await until(store, first.id)).state == "succeeded"
-        waiting = await submit(Client(store), "metered", **used())
-        counted = await submit(Client(store), "counting")
-        assert (await until(store, counted.id)).state == "succeeded"
-        following = await stored(store, f"{counted.id}:count:1")
-        assert following["created_at"] == following["started_at"]  # nobody had to ask
-        await until(store, waiting.id, ("ready",), stage="work")
+    async with running(store, pipeline):
+        assert (await until(store, (await submit(client, "test")).id)).state == "succeeded"
+        for _ in range(3):
+            job = (await submit(client, "test")).id
+            await until(store, job, ("ready",), stage="cost")
+            handed_on = await stored(store, f"{job}:count:1")
+            assert handed_on["created_at"] == handed_on["started_at"]  # nobody had to ask
+            [reason] = [each for each in (await client.why(job)).reasons if each.kind == "limited"]
+            assert reason.subject == "tenant:default"
 
 
 async def test_a_stage_under_a_rate_is_not_handed_on_to(store: Store) -> None:
