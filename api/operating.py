@@ -59,30 +59,47 @@ def services(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
 def limit(
     kind: Annotated[str, typer.Argument(help="stage, tenant or key.")],
     name: Annotated[str, typer.Argument(help="Its name; `*` for each, `openai/*` for each that begins so.")],
-    concurrency: Annotated[int, typer.Option(min=1, help="Tasks that may run at once, over all workers.")],
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Tasks that may run at once, over all workers.")
+    ] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tasks that may begin in each interval, or units of another kind."),
+    ] = None,
+    per: Annotated[float, typer.Option(min=0.1, help="The interval, in seconds.")] = 60,
+    unit: Annotated[
+        str, typer.Option(help="Of the rate: tasks, or what a stage names as its cost: tokens, pages.")
+    ] = "tasks",
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Limit how many tasks of a stage, a tenant or a key run at once, over all workers."""
-    found = RestClient(url).post("/v1/limit", subject=f"{kind}:{name}", concurrency=str(concurrency))
-    _tell(found, f"limited to {concurrency} at once", as_json)
+    """Limit how many tasks of a stage, a tenant or a key run at once, or begin in an interval; all workers.
+
+    What it is limited to besides stays: the number at once, and a rate of each other unit.
+    """
+    wanted = {} if concurrency is None else {"concurrency": str(concurrency)}
+    if rate is not None:
+        wanted |= {"rate": str(rate), "per": str(per), "unit": unit}
+    found = RestClient(url).post("/v1/limit", subject=f"{kind}:{name}", **wanted)
+    _tell(found, f"limited to {_limits_of(found)}", as_json)
 
 
 def unlimit(kind: Kind, name: Name, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Take a limit away."""
+    """Take all limits of a stage, a tenant or a key away."""
     _tell(RestClient(url).post("/v1/unlimit", subject=f"{kind}:{name}"), "not limited any more", as_json)
 
 
 def limits(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """List the limits, and how many tasks run under each."""
+    """List the limits, how many tasks run under each, and what is left of the rates."""
     found = RestClient(url).get("/v1/limits")
     if as_json:
         print_json(found)
         return
-    table = Table("limited", "at once", "running")
+    table = Table("limited", "at once", "running", "rate", "left")
     for each in found:
-        running = "" if each["running"] is None else str(each["running"])
-        table.add_row(escape(each["subject"]), str(each["concurrency"]), running)
+        counts = ["" if each[name] is None else str(each[name]) for name in ("concurrency", "running")]
+        left = ["" if rate["left"] is None else f"{rate['left']:.0f}" for rate in each["rates"]]
+        table.add_row(escape(each["subject"]), *counts, "\n".join(map(_rate, each["rates"])), "\n".join(left))
     out.print(table)
 
 
@@ -115,6 +132,15 @@ def why(job: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     out.print(f"{found['state']}{at}:", highlight=False, markup=False)
     for reason in found["reasons"]:
         out.print(f"  {reason['message']}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _limits_of(limit: dict[str, Any]) -> str:
+    at_once = [] if limit["concurrency"] is None else [f"{limit['concurrency']} at once"]
+    return ", ".join([*at_once, *map(_rate, limit["rates"])])
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    return f"{rate['amount']} {rate['unit']} in {rate['per']:g} s"
 
 
 def _reason(reason: str | None) -> dict[str, str]:

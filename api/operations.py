@@ -1,20 +1,39 @@
 """The routes by which operators stop things and let them go on, and learn why something waits."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
-from api.problems import answers
+from api.problems import BadRequest, answers
 from api.services import AClient, AJobId, AService
-from pipeline.operator import MOST_CONCURRENCY, LimitView, Operator, PauseView, ServiceView
+from pipeline.cost import MOST_AMOUNT, TASKS, UNIT
+from pipeline.operator import (
+    LONGEST,
+    MOST_CONCURRENCY,
+    SHORTEST,
+    LimitView,
+    Operator,
+    PauseView,
+    ServiceView,
+)
 from pipeline.reasons import WhyView
 
 router = APIRouter(prefix="/v1", responses=answers(422, 503))
 
 ASubject = Annotated[str, Query(max_length=200, examples=["stage:documents/ocr", "tenant:acme"])]
 AReason = Annotated[str | None, Query(max_length=500)]
-AConcurrency = Annotated[int, Query(ge=1, le=MOST_CONCURRENCY)]
+AConcurrency = Annotated[int | None, Query(ge=1, le=MOST_CONCURRENCY)]
+ARate = Annotated[int | None, Query(ge=1, le=MOST_AMOUNT, description="Units in each interval.")]
+AnInterval = Annotated[
+    float,
+    Query(ge=SHORTEST.total_seconds(), le=LONGEST.total_seconds(), description="The interval, in seconds."),
+]
+AUnit = Annotated[
+    str,
+    Query(pattern=f"^{UNIT.pattern}$", description="`tasks`, or what a stage names as its cost."),
+]
 
 
 class DrainView(BaseModel):
@@ -66,10 +85,22 @@ async def limits(operator: AnOperator) -> list[LimitView]:
     return await operator.limits()
 
 
-@router.post("/limit", responses=answers(404))
-async def limit(subject: ASubject, concurrency: AConcurrency, operator: AnOperator) -> LimitView:
-    """Let at most that many tasks of `stage:documents/llm`, `key:openai`, or each `tenant:*`, run at once."""
-    return await operator.limit(subject, concurrency)
+@router.post("/limit", responses=answers(400, 404))
+async def limit(
+    subject: ASubject,
+    operator: AnOperator,
+    concurrency: AConcurrency = None,
+    rate: ARate = None,
+    per: AnInterval = 60,
+    unit: AUnit = TASKS,
+) -> LimitView:
+    """Limit `stage:documents/llm`, `key:openai`, or each `tenant:*`: tasks at once, or a rate of a unit.
+
+    What the subject is limited to besides stays: its concurrency, and a rate of each other unit.
+    """
+    if concurrency is None and rate is None:
+        raise BadRequest("a limit is a concurrency, a rate, or both")
+    return await operator.limit(subject, concurrency, rate=rate, per=timedelta(seconds=per), unit=unit)
 
 
 @router.post("/unlimit", responses=answers(404))

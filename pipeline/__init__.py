@@ -34,7 +34,8 @@ Words
     service      what stages call outside of Millrace; while it is away its breaker is open for all workers,
                  the stages that use it are parked, and now and then one attempt goes through: the probe
     gate         closed while its subject (a stage, a pipeline, a tenant, a worker) is paused, or parked
-    limit        how many tasks of a stage, a tenant or a key may run at once, over all workers
+    limit        how many tasks of a stage, a tenant or a key may run at once, over all workers, and rates
+    rate         so many units in each interval: attempts begun, or what stages name as their cost
     pond         a queue beside a stage's, of tasks that one subject holds back
     share        of the slots: of equal priority, the tenant that has had least goes first
     gap          a stretch of the change stream that can't be read any more; a reconciliation heals it
@@ -43,6 +44,7 @@ Words
 """
 
 from pipeline.context import Document, Progress, StageContext
+from pipeline.cost import Cost
 from pipeline.errors import (
     BudgetExceeded,
     ChildError,
@@ -64,6 +66,7 @@ __all__ = [
     "BudgetExceeded",
     "ChildError",
     "ChildProcessDied",
+    "Cost",
     "DaySpent",
     "Document",
     "InDoubt",

@@ -120,6 +120,7 @@ def _submitted(job: Mapping[str, Any]) -> Submitted:
         run_at=None if job["due"] else job["run_at"],
         traceparent=job.get("traceparent"),
         document_sha256=job["document"]["sha256"],
+        document_size=int(job["document"]["size"]),
         params=job.get("params") or {},
         skip=tuple(job.get("skip", ())),
     )

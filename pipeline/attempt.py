@@ -152,6 +152,10 @@ class Attempt:
 
         await until_available(keep, "recording usage")
 
+    def use(self, unit: str, amount: int) -> None:
+        """Note what was used of a unit, until the attempt ends."""
+        self._holding.used[unit] += amount
+
     def report(self, progress: Progress) -> None:
         """Note progress for the next tick."""
         self.told = progress

@@ -20,6 +20,7 @@ from anyio import AsyncFile, CapacityLimiter
 from pydantic import BaseModel, TypeAdapter
 
 from pipeline.bridge import Bridge
+from pipeline.cost import MOST_AMOUNT
 from pipeline.effects import Effects, Notes
 from pipeline.errors import BudgetExceeded, DaySpent, NoOutput, PartError
 from pipeline.processes import Processes
@@ -69,6 +70,10 @@ class AttemptServices(Notes, Accounts, Protocol):
 
     async def keep(self, key: Mapping[str, Any], value: Any, lifetime: timedelta) -> None:
         """Remember a value for this stage and tenant, durably."""
+        ...
+
+    def use(self, unit: str, amount: int) -> None:
+        """Note what was used of a unit; it is settled when the attempt ends."""
         ...
 
     def report(self, progress: Progress) -> None:
@@ -142,6 +147,7 @@ class StageContext:
         services: AttemptServices,
         earlier: dict[type[BaseModel], str],
         processes: Processes,
+        units: frozenset[str] = frozenset(),
     ) -> None:
         self.job = job
         self.task = task
@@ -154,6 +160,7 @@ class StageContext:
         self._services = services
         self._earlier = earlier
         self._processes = processes
+        self._units = units
         self._served = 0
         self._saved: dict[str, Any] | None = None
         self._told = Progress(0)
@@ -237,6 +244,23 @@ class StageContext:
             self._bridge.tell(self._services.called, name, error)
             raise
         self._bridge.tell(self._services.called, name, None)
+
+    def used(self, unit: str, amount: int) -> None:
+        """Tell what this attempt has used of a unit that its stage's cost names; several calls add up.
+
+        At the attempt's end, however it ends, the difference to what was reserved goes back to the rates
+        that it was begun under, or is taken besides. One that doesn't call this has used what was reserved,
+        or nothing when it asks to be called again (`Snooze`). Also from the thread of a plain function.
+
+        Raises:
+            ValueError: the stage names no such unit, or the amount is negative or too large.
+        """
+        if unit not in self._units:
+            told = f"cost=Cost({unit!r}, …)"
+            raise ValueError(f"stage {self.stage!r} costs no {unit!r}: give @stage {told}")
+        if not 0 <= amount <= MOST_AMOUNT:
+            raise ValueError(f"{unit} are used from 0 to {MOST_AMOUNT}, not {amount}")
+        self._bridge.tell(self._services.use, unit, amount)
 
     def wait(self, function: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) -> T:
         """Call a coroutine function from a plain stage function: `context.wait(document.read)`.

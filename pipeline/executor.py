@@ -89,6 +89,7 @@ class Executor:
             services=services,
             earlier={each.output: each.name for each in before},
             processes=self.processes,
+            units=stage.units,
         )
         value: Document | BaseModel = document
         if stage.input is not Document:

@@ -7,11 +7,12 @@ in an open queue is put into a pond.
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import anyio
 
 from pipeline.breaker import Breaker
+from pipeline.limit import Limit
 from pipeline.limits import Limits
 from pipeline.model import SERVICE, pipeline_of, pond_name, subject_of
 from pipeline.services import Services
@@ -27,7 +28,10 @@ MOST_PONDS = 64
 class Gates:
     """One worker's view of the controls: as it was read, and heard of since."""
 
-    def __init__(self, worker: str, queues: Sequence[str]) -> None:
+    def __init__(
+        self, worker: str, queues: Sequence[str], units: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        """Make one; `units` are those that the stages of these queues cost."""
         self._own = f"worker:{worker}"
         self._queues = list(queues)
         self._paused: set[str] = set()
@@ -36,7 +40,7 @@ class Gates:
         self._ponds: set[str] = set()
         self._tenants = False
         self._met: set[str] = set()
-        self.limits = Limits()
+        self.limits = Limits(units)
         self.services = Services(worker)
         self.services.watchers.append(self._settle)
         self._changed = anyio.Event()
@@ -77,10 +81,10 @@ class Gates:
         self.services.replace({name: each for name, each in breakers.items() if each is not None}, now)
         self.replace([each["_id"] for each in controlled if not each["_id"].startswith(SERVICE)], filled)
 
-    def limit(self, subject: str, concurrency: int | None) -> None:
+    def limit(self, subject: str, limit: Limit | None) -> None:
         """A limit was set, or taken away: what it has held back is looked for."""
         self.heard += 1
-        self.limits.set(subject, concurrency)
+        self.limits.set(subject, limit)
         self._ponds |= {pond_name(queue, each) for each in self._met for queue in self._queues}
 
     def meet(self, subject: str) -> None:
@@ -121,7 +125,7 @@ class Gates:
     @property
     def holds_back(self) -> bool:
         """True while something in an open queue may not begin."""
-        return self._tenants or bool(self.limits.full)
+        return self._tenants or self.limits.any_full
 
     def queues(self, *, probing: bool = False) -> list[str]:
         """Return the queues to claim from; `probing`: of the parked stages of which one attempt may begin."""
@@ -141,13 +145,13 @@ class Gates:
         passes = self._lets_probe if probing else self._passes
         return [name for name, queues in first_queues.items() if not any(map(passes, queues))]
 
-    def blocker(self, tenant: str, key: str | None = None) -> str | None:
-        """Return what holds back the tasks of this tenant with this key; None when nothing does."""
+    def blocker(self, queue: str, tenant: str, key: str | None = None) -> str | None:
+        """Return what holds back the tasks of this queue, tenant and key; None when nothing does."""
         subject = f"tenant:{tenant}"
         if subject in self._closed:
             return subject
-        full = self.limits.full
-        return next((each for each in (subject, f"key:{key}") if each in full), None)
+        full = self.limits.is_full
+        return next((each for each in (subject, f"key:{key}") if full(each, queue)), None)
 
     def lets(self, queue: str, tenant: str) -> bool:
         """Tell whether a task of this tenant may begin that is claimed by this key, limits aside."""
@@ -168,12 +172,14 @@ class Gates:
     def _passes(self, queue: str) -> bool:
         """Tell whether tasks of a queue, or of a pond, may begin."""
         stops = _stops(queue)
-        return self._closed.isdisjoint(stops) and self.limits.full.keys().isdisjoint(stops)
+        full = self.limits.is_full
+        return self._closed.isdisjoint(stops) and not any(full(each, queue) for each in stops)
 
     def _lets_probe(self, queue: str) -> bool:
         """Tell whether one attempt of a queue, or of a pond, may find out whether a service is back."""
         stops = _stops(queue)
-        open_ = self._paused.isdisjoint(stops) and self.limits.full.keys().isdisjoint(stops)
+        full = self.limits.is_full
+        open_ = self._paused.isdisjoint(stops) and not any(full(each, queue) for each in stops)
         return open_ and subject_of(queue) in self.services.half_open
 
 

@@ -50,10 +50,15 @@ class HandOff:
         self._latest: Hold | None = None
         self._latest_as_of: OperationTime | None = None
 
-    def _limited(self, stage: Stage, task: Task, pipeline: Pipeline) -> set[str]:
-        """Return the limited subjects of a task of this stage in the job of `task`."""
+    def _enough(self, current: Stage, following: Stage, task: Task, pipeline: Pipeline) -> bool:
+        """Tell whether what this task gives back is enough for the next, or it has to ask like all others."""
         limits = self._gates.limits
-        return set(limits.of_task(stage, task, pipeline)) if limits else set()
+        if not limits:
+            return True
+        wanted = limits.of_task(following, task, pipeline)
+        return not limits.rated(wanted, following) and set(wanted) <= set(
+            limits.of_task(current, task, pipeline)
+        )
 
     def hold(self, as_of: OperationTime | None) -> Hold | None:
         """Claim what is about to be created, after this operation time; None when nobody knows the time."""
@@ -77,9 +82,8 @@ class HandOff:
         if following is not None and not task.alone and self._may_go_on(task):
             queue = queue_name(pipeline.name, pipeline.version, following.name)
             open_ = queue in self._queues and self._gates.lets(queue, task.tenant)
-            # What this task gives back is enough for the next one, or it has to ask like all others.
-            enough = self._limited(following, task, pipeline) <= self._limited(current, task, pipeline)
-            hold = self.hold(task.as_of) if open_ and enough else None
+            enough = open_ and self._enough(current, following, task, pipeline)
+            hold = self.hold(task.as_of) if enough else None
         change = transitions.complete(task, result, pipeline, hold)
         if hold is None:
             return change, None
@@ -102,4 +106,5 @@ def _begun(before: Task, created: Mapping[str, Any], given: Input, hold: Hold, a
         input=given,
         as_of=as_of,
         fresh=True,
+        reserved={},
     )

@@ -40,6 +40,17 @@ class Hosted:
         return sorted({name for name, _ in self._pipelines})
 
     @property
+    def units(self) -> dict[str, frozenset[str]]:
+        """The units that the stages cost which are claimed here, by queue; only those that cost any."""
+        named = {
+            queue_name(each.name, each.version, stage.name): stage.units
+            for each in self
+            for stage in each.stages
+            if stage.units
+        }
+        return {queue: named[queue] for queue in self.queues if queue in named}
+
+    @property
     def beginning(self) -> dict[str, list[int]]:
         """The versions of the pipelines whose first stage is claimed here, oldest first."""
         return dict(self._beginning)

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.admitter import Admitter
 from pipeline.fairness import Fairness
 from pipeline.gates import Gates
+from pipeline.limit import Refusal
 from pipeline.model import PRIORITY_RANGE, Hold, Task, subject_of, tenant_of
 from pipeline.outages import Outages
 from pipeline.store.backlog import Backlog, priority_of
@@ -214,24 +215,43 @@ class Intake:
         jobs = [each.document for each, subjects in under.items() if subjects and not each.ready]
         if jobs:
             await self._admit(jobs, None)
+        limits = self._gates.limits
+        own = {
+            subject: limit
+            for subjects in under.values()
+            for subject in subjects
+            if (limit := limits.of(subject)) is not None
+        }
         wanted = [
-            Wanted(each.document["_id"], subjects)
+            Wanted(
+                each.document["_id"],
+                tuple(subject for subject in subjects if subject in own),
+                each.document.get("cost") or {},
+            )
             for each, subjects in under.items()
             if subjects and each.ready
         ]
         if not wanted:
             return []
-        limits = self._gates.limits
-        most = {subject: limits.of(subject) or 0 for each in wanted for subject in each.subjects}
         tasks, refused = await self._tasks.take_within(
-            self._permits, wanted, most, self._worker, self._lease_for
+            self._permits, wanted, own, self._worker, self._lease_for
         )
-        limits.fill(refused.values())
-        for subject in set(refused.values()):
-            self._gates.meet(subject)
-            if not subject.startswith("stage:"):  # a stage that is full is not looked at
-                await self._ponds.put([task for task, full in refused.items() if full == subject], subject)
+        # What was refused by a limit that has changed meanwhile is asked for again.
+        standing = {
+            task: each for task, each in refused.items() if limits.of(each.subject) == own[each.subject]
+        }
+        limits.fill(standing.values())
+        await self._hold_back(standing)
         return tasks
+
+    async def _hold_back(self, refused: Mapping[str, Refusal]) -> None:
+        """Put refused tasks where no claim meets them; a stage that is full isn't looked at anyway."""
+        for subject in {each.subject for each in refused.values()}:
+            self._gates.meet(subject)
+            if not subject.startswith("stage:"):
+                await self._ponds.put(
+                    [task for task, each in refused.items() if each.subject == subject], subject
+                )
 
     async def _candidates(
         self, hints: _Hints, limit: int, *, probing: bool
@@ -273,7 +293,7 @@ class Intake:
         """Return what nothing holds back; the rest is put into ponds, where nobody meets it again."""
         blocked: dict[tuple[str, bool], list[_Candidate]] = defaultdict(list)
         for each in (*ready, *jobs):
-            blocker = self._gates.blocker(tenant_of(each.job), each.document.get("key"))
+            blocker = self._gates.blocker(each.queue, tenant_of(each.job), each.document.get("key"))
             if blocker is not None:
                 blocked[blocker, each.ready].append(each)
         for (blocker, are_tasks), held in blocked.items():

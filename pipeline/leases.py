@@ -8,6 +8,7 @@ process's own clock, no new part of the work is begun until a renewal has been a
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -42,6 +43,8 @@ class Holding:
         self._renewed: anyio.Event | None = None
         self.progress: Progress | None = None
         self.doubted = False
+        self.used: Counter[str] = Counter()
+        """What the attempt has told that it used, by unit."""
 
     def __enter__(self) -> Self:
         self._held[self.task.id] = self

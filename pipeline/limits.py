@@ -2,89 +2,131 @@
 
 A limit is on a subject: ``stage:documents/llm``, ``tenant:acme``, ``key:openai``, or on each subject that
 begins alike: ``tenant:*``, ``key:openai/*``. The claim counts; what is known here only keeps
-a worker from asking in vain.
+a worker from asking in vain. A rate is full, like a number of tasks, while it has not enough for
+the next one; only those tasks are held back that cost something of its unit.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import anyio
 
-from pipeline.model import Task, queue_name, subject_of
+from pipeline.cost import TASKS
+from pipeline.limit import Account, Limit, Rate, Refusal
+from pipeline.model import Task, queue_name, stage_queue, subject_of
 from pipeline.stage import Pipeline, Stage
 
 PROBE = 1.0
 """Seconds after which a limit that was full is tried again: another worker may have ended something."""
 
+SOONEST = 0.02
+"""Seconds after which a rate is tried again, at least: one that flows faster fills by several tasks."""
+
 
 class Limits:
     """One worker's view of the limits."""
 
-    def __init__(self) -> None:
-        self._limits: dict[str, int] = {}
-        self._full: dict[str, float] = {}
+    def __init__(self, units: Mapping[str, Collection[str]] | None = None) -> None:
+        """Make one; `units` are those that the stages cost which are claimed here, by queue."""
+        self._units = units or {}
+        self._limits: dict[str, Limit] = {}
+        self._full: dict[tuple[str, str | None], float] = {}
         self._filled = anyio.Event()
 
-    def replace(self, limits: Mapping[str, int]) -> None:
+    def replace(self, limits: Mapping[str, Limit]) -> None:
         """Note all limits."""
         self._limits = dict(limits)
         self._full.clear()
 
-    def set(self, subject: str, concurrency: int | None) -> None:
+    def set(self, subject: str, limit: Limit | None) -> None:
         """A limit was set, or taken away."""
         self._limits.pop(subject, None)
-        if concurrency is not None:
-            self._limits[subject] = concurrency
+        if limit is not None:
+            self._limits[subject] = limit
         self._full.clear()
 
     def __bool__(self) -> bool:
         """True while there is any limit."""
         return bool(self._limits)
 
-    def of(self, subject: str) -> int | None:
+    def of(self, subject: str) -> Limit | None:
         """Return a subject's limit: its own, or the one of the longest beginning; None without any."""
         if subject in self._limits:
             return self._limits[subject]
         fits = [each for each in self._limits if each.endswith("*") and subject.startswith(each[:-1])]
         return self._limits[max(fits, key=len)] if fits else None
 
+    def rate(self, subject: str, unit: str) -> Rate | None:
+        """Return a subject's rate in a unit; None without one."""
+        limit = self.of(subject)
+        return None if limit is None else limit.rates.get(unit)
+
     def over(self, queue: str, tenant: str, key: str | None) -> tuple[str, ...]:
-        """Return the limited subjects that a task belongs to."""
+        """Return the limited subjects that a task belongs to, but for units that it doesn't cost."""
         subjects = [subject_of(queue), f"tenant:{tenant}", *([f"key:{key}"] if key else [])]
-        return tuple(each for each in subjects if self.of(each) is not None)
+        units = self._costing(queue)
+        return tuple(each for each in subjects if _holds(self.of(each), units))
 
     def of_task(self, stage: Stage, task: Task, pipeline: Pipeline) -> tuple[str, ...]:
         """Return the limited subjects that a task of this stage, in the job of `task`, belongs to."""
         key = stage.key_of(task.tenant, task.params.get(stage.name) or {})
         return self.over(queue_name(pipeline.name, pipeline.version, stage.name), task.tenant, key)
 
+    def rated(self, subjects: Iterable[str], stage: Stage) -> bool:
+        """Tell whether a rate of one of these subjects has to be asked for each task of a stage."""
+        units = {TASKS, *stage.units}
+        return any(limit and not units.isdisjoint(limit.rates) for limit in map(self.of, subjects))
+
     @property
     def on_keys(self) -> bool:
         """True while any key is limited."""
         return any(each.startswith("key:") for each in self._limits)
 
-    def fill(self, subjects: Iterable[str]) -> None:
-        """These are full: don't ask again before something of them ends, or a second has passed."""
-        until = anyio.current_time() + PROBE
-        self._full.update(dict.fromkeys(subjects, until))
-        self._filled.set()
+    def fill(self, refusals: Iterable[Refusal]) -> None:
+        """These are full: don't ask before a rate has enough, something of them ends, or a second is over."""
+        now = anyio.current_time()
+        for each in refusals:
+            until = now + (PROBE if each.wait is None else max(SOONEST, each.wait))
+            self._full[each.subject, each.unit] = until
+            self._filled.set()
 
     def free(self, subjects: Iterable[str]) -> bool:
-        """Something of these has ended here; True when one of them was full."""
-        freed = [each for each in subjects if self._full.pop(each, None) is not None]
-        return bool(freed)
+        """Something of these has ended here; True when too many of one of them ran."""
+        return self._open((each, None) for each in subjects)
+
+    def refill(self, accounts: Iterable[Account]) -> bool:
+        """Something was given back to these rates; True when one of them had not enough."""
+        return self._open(accounts)
+
+    def _open(self, marks: Iterable[tuple[str, str | None]]) -> bool:
+        opened = [each for each in marks if self._full.pop(each, None) is not None]
+        return bool(opened)
 
     @property
-    def full(self) -> Mapping[str, float]:
-        """The subjects that are full, each with the time at which it is tried again."""
-        return self._full
+    def any_full(self) -> bool:
+        """True while anything is held back."""
+        return bool(self._full)
+
+    def is_full(self, subject: str, queue: str) -> bool:
+        """Tell whether a subject holds back the tasks of a queue, or of a pond beside it."""
+        if not self._full:
+            return False
+        return any((subject, unit) in self._full for unit in (None, *self._costing(queue)))
 
     async def run(self, wake: Callable[[], None]) -> None:
-        """Look again, a second after a subject was full, for what it has held back; until cancelled."""
+        """Look again, when something full may have room, for what it has held back; until cancelled."""
         while True:
-            while not self._full:
-                self._filled = anyio.Event()
+            self._filled = anyio.Event()
+            with anyio.move_on_at(min(self._full.values(), default=float("inf"))):
                 await self._filled.wait()
-            await anyio.sleep(PROBE)
             now = anyio.current_time()
-            self._full = {subject: until for subject, until in self._full.items() if until > now}
-            wake()
+            over = [mark for mark, until in self._full.items() if until <= now]
+            if self._open(over):
+                wake()
+
+    def _costing(self, queue: str) -> Collection[str]:
+        return {TASKS, *self._units.get(stage_queue(queue), ())}
+
+
+def _holds(limit: Limit | None, units: Collection[str]) -> bool:
+    """Tell whether a limit is about tasks that cost these units."""
+    return limit is not None and (limit.concurrency is not None or any(unit in units for unit in limit.rates))

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pipeline.context import Progress
+from pipeline.limit import Account
 
 _PROCESS, _number = secrets.token_hex(10), itertools.count()
 """What makes the ids of this process's changes unique, cheaply."""
@@ -163,6 +164,7 @@ class Submitted:
     run_at: datetime | None
     traceparent: str | None
     document_sha256: str
+    document_size: int = 0
     params: Mapping[str, Any] = field(default_factory=dict)
     skip: tuple[str, ...] = ()
     """Stages that this job leaves out."""
@@ -210,6 +212,8 @@ class Task:
     """Stages that its job leaves out."""
     alone: bool = False
     """This is its last attempt, and an earlier one died with its worker: nothing else may run beside it."""
+    reserved: Mapping[Account, int] = field(default_factory=dict)
+    """What its claim has taken of rates."""
 
     @property
     def subject(self) -> str:

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from pipeline.breaker import Breaker, hold
+from pipeline.cost import MOST_AMOUNT, TASKS
 from pipeline.errors import DefinitionError, NotFound, Unavailable
+from pipeline.limit import Limit, Rate
 from pipeline.model import SERVICE, TENANT_PATTERN, is_job_id, tenant_of
 from pipeline.store import Store
 from pipeline.store.budgets import DEPLOYMENT, StoredBudget
@@ -20,6 +22,9 @@ from pipeline.usage import Budget, BudgetView, Grouping, UsageTotals, UsageView
 _TENANT = re.compile(TENANT_PATTERN)
 _LONGEST_REASON = 500
 MOST_CONCURRENCY = 100_000
+MINUTE = timedelta(minutes=1)
+SHORTEST, LONGEST = timedelta(seconds=0.1), timedelta(days=31)
+"""Intervals of a rate."""
 
 
 class PauseView(BaseModel):
@@ -48,14 +53,28 @@ class ServiceView(BaseModel):
     """What is parked, such as `stage:documents/llm`."""
 
 
+class RateView(BaseModel):
+    """How much of a unit a subject may use in each interval, over all workers."""
+
+    unit: str
+    """`tasks`, of which each attempt takes one as it begins, or what stages name as their cost."""
+    amount: int
+    per: float
+    """Seconds."""
+    left: float | None = None
+    """What may be used now; below 0 what was used beyond it. None for what is limited one by one."""
+
+
 class LimitView(BaseModel):
-    """How many tasks of a subject may run at once, over all workers."""
+    """How many tasks of a subject may run at once, and how much it may use, over all workers."""
 
     subject: str
     """`stage:documents/llm`, `tenant:acme`, `key:openai`, or each that begins alike: `tenant:*`."""
-    concurrency: int
+    concurrency: int | None = None
+    """None for any number."""
     running: int | None = None
     """How many run now; None for what is limited one by one."""
+    rates: list[RateView] = []
 
 
 class Operator:
@@ -125,25 +144,45 @@ class Operator:
         """Return how many tasks a worker holds; at 0 a drained one can be stopped and interrupts none."""
         return (await self._store.waits.held()).get(worker, 0)
 
-    async def limit(self, subject: str, concurrency: int) -> LimitView:
-        """Let at most that many tasks of a subject run at once, over all workers.
+    async def limit(
+        self,
+        subject: str,
+        concurrency: int | None = None,
+        *,
+        rate: int | None = None,
+        per: timedelta = MINUTE,
+        unit: str = TASKS,
+    ) -> LimitView:
+        """Let at most that many tasks of a subject run at once, or use so much of a unit in each interval.
 
-        What runs already is counted, and goes on. `tenant:*`, or `key:openai/*`, limits each one that begins
-        so for itself; a longer name goes before a shorter one.
+        Over all workers. What the subject is limited to besides stays: its concurrency, and a rate of each
+        unit. What runs already is counted, and goes on. `tenant:*`, or `key:openai/*`, limits each one that
+        begins so for itself; a longer name goes before a shorter one, with all of its limits.
+
+        Args:
+            subject: See `LimitView`.
+            concurrency: From 1 to 100,000.
+            rate: Units, from 1 on. A whole interval's can be used at once after a pause.
+            per: The interval, from 0.1 seconds to 31 days.
+            unit: `tasks`, of which an attempt takes one as it begins, or one that a stage names as its cost.
 
         Raises:
-            NotFound: there is no such stage, or what can't be limited.
-            ValueError: the concurrency isn't from 1 to 100,000.
+            NotFound: there is no such stage, what can't be limited, or a unit that no such stage names.
+            ValueError: nothing is given, or something out of its range.
         """
-        if not 1 <= concurrency <= MOST_CONCURRENCY:
-            raise ValueError(f"a concurrency is from 1 to {MOST_CONCURRENCY}; to stop something, pause it")
+        _check_amounts(concurrency, rate, per)
         kind, _, name = subject.partition(":")
         if kind not in ("stage", "tenant", "key") or not name or "#" in name:
             raise NotFound(f"{subject[:80]!r} can't be limited: stage:, tenant: and key: can")
         if not name.endswith("*") and kind != "key":
             await self._check(subject)
-        await self._store.limits.set(subject, concurrency)
-        return await self._limit_view(subject, concurrency)
+        rates = {}
+        if rate is not None:
+            await self._check_unit(subject, unit)
+            rates[unit] = Rate(rate, per.total_seconds())
+        return await self._limit_view(
+            subject, await self._store.limits.add(subject, Limit(concurrency, rates))
+        )
 
     async def unlimit(self, subject: str) -> LimitView:
         """Take a limit away; returns it.
@@ -229,9 +268,38 @@ class Operator:
         budget = stored.budget
         return BudgetView(subject=subject, cost=budget.cost, tokens=budget.tokens, used=used, at=stored.at)
 
-    async def _limit_view(self, subject: str, concurrency: int) -> LimitView:
-        running = None if subject.endswith("*") else (await self._store.limits.running())[subject]
-        return LimitView(subject=subject, concurrency=concurrency, running=running)
+    async def _limit_view(self, subject: str, limit: Limit) -> LimitView:
+        each_one = subject.endswith("*")
+        left, _ = await self._store.rates.left({subject: limit})
+        return LimitView(
+            subject=subject,
+            concurrency=limit.concurrency,
+            running=None if each_one else (await self._store.limits.running())[subject],
+            rates=[
+                RateView(
+                    unit=unit,
+                    amount=rate.amount,
+                    per=rate.per,
+                    left=None if each_one else left[subject, unit],
+                )
+                for unit, rate in sorted(limit.rates.items())
+            ],
+        )
+
+    async def _check_unit(self, subject: str, unit: str) -> None:
+        """Raise NotFound for a unit in which nothing of this subject costs anything."""
+        named = {TASKS} | {
+            each
+            for pipeline in await self._store.pipelines.list()
+            for stage in pipeline["stages"]
+            if not subject.startswith("stage:") or _fits(subject, f"stage:{pipeline['name']}/{stage['name']}")
+            for each in stage.get("units", ())
+        }
+        if unit not in named:
+            raise NotFound(
+                f"no stage that a worker has hosted costs {unit[:80]!r} there, see @stage(cost=...); "
+                f"units: {', '.join(sorted(named))}"
+            )
 
     async def _check(self, subject: str) -> None:
         kind, _, name = subject.partition(":")
@@ -259,6 +327,22 @@ class Operator:
                 raise NotFound(
                     f"{kind[:80]!r} can't be paused: stage, pipeline, tenant and worker can, and service"
                 )
+
+
+def _check_amounts(concurrency: int | None, rate: int | None, per: timedelta) -> None:
+    if concurrency is None and rate is None:
+        raise ValueError("a limit is a concurrency, a rate, or both")
+    if concurrency is not None and not 1 <= concurrency <= MOST_CONCURRENCY:
+        raise ValueError(f"a concurrency is from 1 to {MOST_CONCURRENCY}; to stop something, pause it")
+    if rate is not None and not 1 <= rate <= MOST_AMOUNT:
+        raise ValueError(f"a rate is from 1 to {MOST_AMOUNT}; to stop something, pause it")
+    if not SHORTEST <= per <= LONGEST:
+        raise ValueError(f"a rate is per {SHORTEST.total_seconds():g} s to {LONGEST.days} days")
+
+
+def _fits(subject: str, stage: str) -> bool:
+    """Tell whether a limited subject is this stage, or each of a beginning that it has."""
+    return subject == stage or (subject.endswith("*") and stage.startswith(subject[:-1]))
 
 
 def _require(kind: str, name: str, known: Any) -> None:

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from pipeline.breaker import Breaker
+from pipeline.limit import Limit
 from pipeline.limits import Limits
 from pipeline.model import FINAL_STATES, pipeline_of, queue_name, stage_queue, subject_of
 from pipeline.store import Store
@@ -70,7 +71,7 @@ async def why(store: Store, job: Doc, tasks: Sequence[Doc]) -> WhyView:
     if task is None:
         return await _submitted(store, job)
     reasons = [*await _delay(store, job, task), *await _closed(store, job, task["queue"])]
-    reasons += await _full(store, job, task["queue"], task.get("key"))
+    reasons += await _full(store, job, task["queue"], task.get("key"), task.get("cost") or {})
     ahead = await store.waits.before_task(task)
     return _view(job, task["stage"], reasons or [_position(ahead)], ahead)
 
@@ -84,7 +85,7 @@ async def _submitted(store: Store, job: Doc) -> WhyView:
         return _view(job, None, [reason])
     queue = queue_name(job["pipeline"], version or 1, first)
     reasons = [*await _delay(store, job, job), *await _closed(store, job, queue)]
-    reasons += await _full(store, job, queue, None)
+    reasons += await _full(store, job, queue, None, {})
     ahead = await store.waits.before_job(job, version or 1, queue)
     return _view(job, first, reasons or [_position(ahead)], ahead)
 
@@ -133,20 +134,49 @@ async def _closed(store: Store, job: Doc, queue: str) -> list[Reason]:
     return reasons
 
 
-async def _full(store: Store, job: Doc, queue: str, key: str | None) -> list[Reason]:
+async def _full(store: Store, job: Doc, queue: str, key: str | None, cost: Mapping[str, int]) -> list[Reason]:
     """Tell which limits have no room."""
-    limits = Limits()
+    limits = Limits({stage_queue(queue): cost})
     limits.replace(await store.limits.list())
-    running = await store.limits.running() if limits else Counter[str]()
-    return [
+    over = {
+        subject: limit
+        for subject in limits.over(queue, job["tenant"], key)
+        if (limit := limits.of(subject)) is not None
+    }
+    running = await store.limits.running() if over else Counter[str]()
+    crowded = [
         Reason(
             kind="limited",
             subject=subject,
-            message=f"{subject.replace(':', ' ', 1)} may run {most} at once, and {running[subject]} run",
+            message=f"{_said(subject)} may run {most} at once, and {running[subject]} run",
         )
-        for subject in limits.over(queue, job["tenant"], key)
-        if (most := limits.of(subject)) is not None and running[subject] >= most
+        for subject, limit in over.items()
+        if (most := limit.concurrency) is not None and running[subject] >= most
     ]
+    return [*crowded, *await _spent(store, over, cost)]
+
+
+async def _spent(store: Store, limits: Mapping[str, Limit], cost: Mapping[str, int]) -> list[Reason]:
+    """Tell which rates have not enough for a task of this cost, and when they will."""
+    left, now = await store.rates.left(limits)
+    if now is None:
+        return []
+    reasons: list[Reason] = []
+    for subject, limit in limits.items():
+        for unit, amount in limit.takes(cost).items():
+            rate, has = limit.rates[unit], left[subject, unit]
+            until = now + timedelta(seconds=rate.wait(has, amount))
+            if until > now:
+                message = (
+                    f"{_said(subject)} may use {rate.amount} {unit} in {rate.per:g} s, has {has:.0f} left, "
+                    f"and this takes {amount}: there are enough at {until:%Y-%m-%d %H:%M:%S} UTC"
+                )
+                reasons.append(Reason(kind="limited", subject=subject, message=message, until=until))
+    return reasons
+
+
+def _said(subject: str) -> str:
+    return subject.replace(":", " ", 1)
 
 
 def _paused(control: Doc) -> Reason:

@@ -37,11 +37,12 @@ class Runner:
         freed: Callable[[Task], None],
         told: Callable[[Task, Outcome], None],
         touch: Callable[[str], None],
+        spent: Callable[[Task, Mapping[str, int], Outcome | None], None],
     ) -> None:
         """Make one; `executors` by pipeline, version; `alone` waits until nothing else runs, or is False.
 
-        `told` hears how each attempt has ended, `freed` when that is durable, `touch` of a batch of
-        which a job has.
+        `told` hears how each attempt has ended, `freed` when that is durable, `touch` of a batch of which a
+        job has, and `spent` of what an attempt has used that has reserved anything of a rate.
         """
         self._worker = worker
         self._executors = executors
@@ -53,6 +54,7 @@ class Runner:
         self._freed = freed
         self._told = told
         self._touch = touch
+        self._spent = spent
 
     async def run(self, task: Task) -> None:
         """Run a task, and those that follow it as long as this worker goes on with the job."""
@@ -101,10 +103,14 @@ class Runner:
     async def _outcome(self, executor: Executor, task: Task) -> Outcome:
         outcome: Outcome | None = None
         with anyio.CancelScope() as scope, self._leases.hold(task, scope) as holding:
-            if not task.alone or await self._alone():
-                outcome = await executor.execute(holding)
-            else:
-                holding.interrupt()
+            try:
+                if not task.alone or await self._alone():
+                    outcome = await executor.execute(holding)
+                else:
+                    holding.interrupt()
+            finally:
+                if task.reserved:
+                    self._spent(task, holding.used, outcome)
         if outcome is not None:
             return outcome
         if holding.lost:

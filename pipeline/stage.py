@@ -31,6 +31,7 @@ from typing import Any, cast, get_type_hints
 from pydantic import BaseModel
 
 from pipeline.context import Document, StageContext
+from pipeline.cost import Cost
 from pipeline.errors import DefinitionError
 from pipeline.threads import Threads
 
@@ -76,6 +77,8 @@ class Stage:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     key: str | None = None
     """What its tasks are limited by beside stage and tenant, such as ``openai/{tenant}``."""
+    costs: tuple[Cost, ...] = ()
+    """What an attempt takes of rates, at most one of each unit."""
 
     made_by: type[Any] | None = None
     """The class of which `function` is the method `run`; None for a function."""
@@ -86,6 +89,11 @@ class Stage:
             return None
         values = {"tenant": tenant, **params}
         return _PLACE.sub(lambda place: str(values.get(place[1], "")), self.key)[:_LONGEST_KEY]
+
+    @property
+    def units(self) -> frozenset[str]:
+        """The units in which its attempts cost something."""
+        return frozenset(each.unit for each in self.costs)
 
     @property
     def is_async(self) -> bool:
@@ -133,6 +141,7 @@ def stage(
     timeout: timedelta = timedelta(hours=1),
     retry: RetryPolicy | None = None,
     key: str | None = None,
+    cost: Cost | Sequence[Cost] = (),
 ) -> Callable[[StageFunction | type[Any]], Stage]:
     """Make a `Stage` of a function `(input, context)` or `(input, context, params)`, or of a class.
 
@@ -144,6 +153,9 @@ def stage(
     `key` is what operators can limit over all workers: a name such as ``openai``, with ``{tenant}`` or
     ``{field}`` of the stage's params in it if each of these is limited for itself.
 
+    `cost` is what operators can limit by rate, such as ``Cost("tokens", reserve=2000)``: taken as an attempt
+    begins, and settled at its end with what it has told by `StageContext.used`.
+
     Raise `version` when the function's output changes: checkpoints of the old version are then not
     reused.
 
@@ -152,6 +164,10 @@ def stage(
     """
     if not NAME.fullmatch(name):
         raise DefinitionError(f"stage name {name!r}: use lower-case letters, digits and dashes, at most 40")
+
+    costs = (cost,) if isinstance(cost, Cost) else tuple(cost)
+    if len({each.unit for each in costs}) < len(costs):
+        raise DefinitionError(f"stage {name!r} has two costs of one unit")
 
     def define(defined: StageFunction | type[Any]) -> Stage:
         made_by = defined if isinstance(defined, type) else None
@@ -173,6 +189,7 @@ def stage(
             timeout=timeout,
             retry=retry or RetryPolicy(),
             key=key,
+            costs=costs,
             made_by=made_by,
         )
 

@@ -76,7 +76,9 @@ def admit(
         "stages": list(pipeline.names),
         "traceparent": traceparent,
     }
-    first = _new_task(job, pipeline, pipeline.stages[0], 1, _Given(job.document_sha256), hold)
+    first = _new_task(
+        job, pipeline, pipeline.stages[0], 1, _Given(job.document_sha256, job.document_size), hold
+    )
     if blocker is not None:
         first["queue"] = pond_name(first["queue"], blocker)
     return Change(
@@ -115,9 +117,9 @@ def complete(task: Task, result: Succeeded, pipeline: Pipeline, hold: Hold | Non
         return Change(guard=guard, then=(end,), creates=(("outputs", record),), ends_job=True)
     inputs = {**task.inputs, task.stage: task.revision}
     if following.input is Document:
-        given = _Given(task.document.sha256, None, inputs)
+        given = _Given(task.document.sha256, task.document.size, None, inputs)
     else:
-        given = _Given(output.sha256, task.id, inputs)
+        given = _Given(output.sha256, output.size, task.id, inputs)
     next_task = _new_task(task, pipeline, following, task.revision, given, hold)
     return Change(guard=guard, creates=(("outputs", record), ("tasks", next_task)))
 
@@ -320,7 +322,7 @@ def rerun_task(earlier: Json, revision: int, inputs: Mapping[str, int], given: J
         "traceparent": earlier.get("traceparent"),
         **({"skip": earlier["skip"]} if earlier.get("skip") else {}),
         **_FRESH,
-        **({"key": earlier["key"]} if "key" in earlier else {}),
+        **{name: earlier[name] for name in ("key", "cost") if name in earlier},
     }
 
 
@@ -329,6 +331,8 @@ class _Given:
     """What a new task works on: a hash, the output that has it (None: the document), earlier outputs."""
 
     sha256: str
+    size: int
+    """Bytes."""
     output: str | None = None
     inputs: Mapping[str, int] = field(default_factory=dict)
 
@@ -360,15 +364,18 @@ def _new_task(
         **({"skip": sorted(pipeline.skipped)} if pipeline.skipped else {}),
         **_FRESH,
         **_begun(run_at, hold),
-        **_limited(job, stage),
+        **_limited(job, stage, given),
     }
 
 
-def _limited(job: Submitted | Task, stage: Stage) -> Json:
-    """Return the key by which a task is limited, if its stage has one."""
-    if stage.key is None:
-        return {}
-    return {"key": stage.key_of(job.tenant, job.params.get(stage.name) or {})}
+def _limited(job: Submitted | Task, stage: Stage, given: _Given) -> Json:
+    """Return the key by which a task is limited, and what it costs, if its stage has them."""
+    limited: dict[str, Any] = {}
+    if stage.key is not None:
+        limited["key"] = stage.key_of(job.tenant, job.params.get(stage.name) or {})
+    if stage.costs:
+        limited["cost"] = {each.unit: each.of(given.size) for each in stage.costs}
+    return limited
 
 
 def _begun(run_at: datetime | None, hold: Hold | None) -> Json:

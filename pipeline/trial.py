@@ -7,6 +7,7 @@ import hashlib
 import json
 import mimetypes
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -39,6 +40,8 @@ class MemoryServices:
         self.remembered: dict[str, Any] = {}
         self.services = Services()
         """What is known of outside services."""
+        self.used: Counter[str] = Counter()
+        """By unit, see `StageContext.used`."""
         self.earlier: Mapping[str, Any] | None = None
         """What this stage wrote when it ran before, if it is to know that."""
 
@@ -86,6 +89,10 @@ class MemoryServices:
     async def spend(self, spent: Spent) -> None:
         """Keep the record."""
         self.spent.append(spent)
+
+    def use(self, unit: str, amount: int) -> None:
+        """Count it."""
+        self.used[unit] += amount
 
     def report(self, progress: Progress) -> None:
         """Keep the progress."""
@@ -154,6 +161,7 @@ async def run_stage(
             services=services,
             earlier=names,
             processes=children,
+            units=stage.units,
         )
         value = document if stage.input is Document else earlier[-1]
         return await stage.call(value, context, params, threads=Threads(), before=instances.of(stage))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pipeline.gates import Gates
 from pipeline.hosted import Hosted
 from pipeline.leases import Leases
+from pipeline.limit import limit_of
 from pipeline.model import FINAL_STATES, SERVICE, job_of, tenant_of
 from pipeline.rescuer import Rescuer
 from pipeline.store.backlog import Backlog, priority_of
@@ -71,7 +72,7 @@ class Wakeups:
             case "controls":
                 self._on_control(event)
             case "limits":
-                self._gates.limit(event.id, event.fields.get("concurrency"))
+                self._gates.limit(event.id, None if event.operation == "delete" else limit_of(event.fields))
                 self._wake(as_of=cluster_time(event.token))
             case "budgets":
                 self._wake(as_of=cluster_time(event.token))

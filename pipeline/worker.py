@@ -36,6 +36,7 @@ from pipeline.processes import Processes
 from pipeline.rescuer import Rescuer
 from pipeline.runner import Runner
 from pipeline.settings import WorkerSettings
+from pipeline.settlements import Settlements
 from pipeline.stage import Pipeline
 from pipeline.store import Store
 from pipeline.store.backlog import Backlog
@@ -99,9 +100,10 @@ class Worker:
         self._tasks = Tasks(store.db)
         self._backlog = Backlog(store.db, self._hosted.beginning)
         self._turns = Turns(Peers(self.name, self._queues))
-        self.gates = Gates(self.name, self._queues)
+        self.gates = Gates(self.name, self._queues, self._hosted.units)
         """What this worker knows to be paused."""
         self._outages = Outages(self.gates.services, store.controls, self.name, lease)
+        self._settlements = Settlements(store.rates, self.gates.limits, self._wake)
         self._clock = ServerClock(lease)
         self._claimer = Claimer(self._settings.slots)
         self._leases = Leases(self._tasks, lease)
@@ -190,6 +192,7 @@ class Worker:
             background.start_soon(self._take_turns)
             background.start_soon(self.gates.limits.run, self._wake)
             background.start_soon(self._outages.run, self._wake)
+            background.start_soon(self._settlements.run)
             if self._settings.listen:
                 background.start_soon(listener.run)
             status.started()
@@ -197,6 +200,8 @@ class Worker:
             with suppress(StoreUnavailable), anyio.move_on_after(2):
                 await self._upkeep.batches.finish()
                 await self._outages.settle()
+            with anyio.move_on_after(2):
+                await self._settlements.finish()
             if self._settings.listen:
                 with suppress(StoreUnavailable), anyio.move_on_after(2):
                     await listener.save()
@@ -269,7 +274,7 @@ class Worker:
     def _freed(self, task: Task) -> None:
         """An attempt has ended; if a limit was full that it was under, there may be work now."""
         limits, pipeline = self.gates.limits, self._hosted[task.pipeline, task.pipeline_version]
-        if limits.full and limits.free(limits.of_task(pipeline[task.stage], task, pipeline)):
+        if limits.any_full and limits.free(limits.of_task(pipeline[task.stage], task, pipeline)):
             self._wake()
 
     async def _attempts(self, committer: Committer, hand_off: HandOff) -> None:
@@ -290,6 +295,7 @@ class Worker:
             freed=self._freed,
             told=self._outages.ended,
             touch=self._upkeep.batches.touch,
+            spent=self._settlements.note,
         )
         async with anyio.create_task_group() as stopping:
             async with anyio.create_task_group() as attempts:

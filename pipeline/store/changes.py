@@ -79,7 +79,16 @@ _PROJECTION: Doc = {
     **{
         f"fullDocument.{name}": 1
         for name in sorted(
-            {*_JOB_FIELDS, *_SHOWN_FIELDS, *_TASK_FIELDS, *_BATCH_FIELDS, "queues", "concurrency", "service"}
+            {
+                *_JOB_FIELDS,
+                *_SHOWN_FIELDS,
+                *_TASK_FIELDS,
+                *_BATCH_FIELDS,
+                "queues",
+                "concurrency",
+                "rates",
+                "service",
+            }
         )
     },
 }

@@ -1,4 +1,4 @@
-"""Limits as operators have set them: how many tasks of a subject may run at once, and how many do."""
+"""Limits as operators have set them, by subject, and how many tasks run under each."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,7 +6,9 @@ from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError
 
+from pipeline.limit import Limit, limit_of
 from pipeline.store.changes import OperationTime
 from pipeline.store.driver import Doc, reading, translated
 
@@ -21,9 +23,20 @@ class Limits:
         self._tasks = db["tasks"]
 
     @translated
-    async def set(self, subject: str, concurrency: int) -> None:
-        """Set how many tasks of a subject may run at once."""
-        await self._limits.replace_one({"_id": subject}, {"concurrency": concurrency}, upsert=True)
+    async def add(self, subject: str, limit: Limit) -> Limit:
+        """Set what is given of a subject's limit, and keep the rest; returns all of it.
+
+        By replacements, which workers hear of with the whole document.
+        """
+        while True:
+            found = await self._limits.find_one({"_id": subject}) or {}
+            joined = limit_of(found).joined(limit)
+            as_read = {name: found.get(name) for name in ("concurrency", "rates")}
+            try:
+                await self._limits.replace_one({"_id": subject, **as_read}, joined.stored(), upsert=True)
+            except DuplicateKeyError:  # somebody else has set it just now
+                continue
+            return joined
 
     @translated
     async def remove(self, subject: str) -> bool:
@@ -31,11 +44,11 @@ class Limits:
         return (await self._limits.delete_one({"_id": subject})).deleted_count == 1
 
     @translated
-    async def list(self, as_of: OperationTime | None = None) -> dict[str, int]:
+    async def list(self, as_of: OperationTime | None = None) -> dict[str, Limit]:
         """Return all limits, as of an operation time at least, by subject."""
         async with reading(self._db.client, as_of) as session:
             found = await self._limits.find({}, session=session).sort("_id", 1).to_list()
-        return {each["_id"]: int(each["concurrency"]) for each in found}
+        return {each["_id"]: limit_of(each) for each in found}
 
     @translated
     async def met(self) -> Sequence[str]:

@@ -35,7 +35,7 @@ class Pipelines:
     async def get(self, name: str, version: int) -> Doc | None:
         """Return what this version of a pipeline is, None when no worker ever registered it.
 
-        `stages` has `name`, `version`, `max_attempts` and `takes_document` of each, in order.
+        `stages` has `name`, `version`, `max_attempts`, `takes_document` and `units` of each, in order.
         """
         return await self._pipelines.find_one({"_id": f"{name}@{version}"})
 
@@ -71,4 +71,5 @@ def _registered(stage: Stage) -> Doc:
         "version": stage.version,
         "max_attempts": stage.retry.max_attempts,
         "takes_document": stage.input is Document,
+        "units": sorted(stage.units),
     }

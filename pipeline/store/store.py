@@ -28,6 +28,7 @@ from pipeline.store.outputs import Outputs
 from pipeline.store.permits import Permits
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.ponds import Ponds
+from pipeline.store.rates import Rates
 from pipeline.store.repair import Repairs, Verification
 from pipeline.store.schedules import Schedules
 from pipeline.store.strays import Strays
@@ -65,6 +66,7 @@ class Store:
         self.controls = Controls(self.db)
         self.ponds = Ponds(self.db)
         self.limits = Limits(self.db)
+        self.rates = Rates(self.db)
         self.waits = Waits(self.db)
         self.tenants = Tenants(self.db)
         self.versions = Versions(self.db)

@@ -19,6 +19,7 @@ from pipeline import transitions
 from pipeline.context import Progress
 from pipeline.crashpoints import crash_point
 from pipeline.errors import StoreUnavailable
+from pipeline.limit import Account, Limit, Refusal
 from pipeline.model import DocumentReference, Input, Lease, Task
 from pipeline.store.driver import Doc, is_outage, reading, translated, until_first
 from pipeline.store.permits import Permits, Wanted
@@ -36,7 +37,7 @@ CLAIM_SECONDS = 3.0
 """Longest that a claim may take; what it did is found out then, and the next one asks for other tasks."""
 
 CANDIDATE = dict.fromkeys(
-    ("attempt", "max_attempts", "deaths", "job", "queue", "priority", "run_at", "key"), 1
+    ("attempt", "max_attempts", "deaths", "job", "queue", "priority", "run_at", "key", "cost"), 1
 )
 _OF_JOB = {"document": 1, "params": 1, "batch": 1}
 _CLAIM_ORDER = [("priority", pymongo.DESCENDING), ("run_at", pymongo.ASCENDING)]
@@ -52,6 +53,8 @@ class _Ask:
     at: float = field(default_factory=time.monotonic)
     done_at: Any = None
     """The operation time at which it was done; None while its answer isn't known."""
+    reserved: Mapping[str, Mapping[Account, int]] = field(default_factory=dict)
+    """What each task takes of rates, if it is claimed."""
 
 
 class Tasks:
@@ -121,18 +124,19 @@ class Tasks:
         self,
         permits: Permits,
         wanted: Sequence[Wanted],
-        limits: Mapping[str, int],
+        limits: Mapping[str, Limit],
         worker: str,
         lease_for: timedelta,
-    ) -> tuple[list[Task], Mapping[str, str]]:
+    ) -> tuple[list[Task], Mapping[str, Refusal]]:
         """Claim those of these tasks that their limits let, the first ones first, in one transaction.
 
-        Returns what was got, also by claims not yet answered, and of what was refused the full subject.
+        Returns what was got, also by claims not yet answered, and why others were refused.
         """
-        refused: Mapping[str, str] = {}
+        refused: Mapping[str, Refusal] = {}
         if not self._unread:
             claim_id = uuid4().hex
             ask = self._unread[claim_id] = _Ask([each.task for each in wanted])
+            ask.reserved = {each.task: takes for each in wanted if (takes := each.takes(limits))}
             update = {**_claimed(claim_id, worker, lease_for), "queue": STAGE_QUEUE}
             try:
                 with pymongo.timeout(CLAIM_SECONDS):
@@ -198,11 +202,13 @@ class Tasks:
                 task,
                 jobs[task["job"]],
                 bodies,
-                self._unread[task["lease"]["claim_id"]].at,
+                ask.at,
                 session.operation_time,
+                reserved=ask.reserved.get(task["_id"]),
             )
             for task in ordered
             if task["job"] in jobs
+            for ask in [self._unread[task["lease"]["claim_id"]]]
         ]
 
     async def _small_bodies(self, tasks: list[Doc], session: AsyncClientSession) -> dict[str, Doc]:
@@ -316,6 +322,7 @@ def task_of(
     as_of: Any,
     *,
     fresh: bool = False,
+    reserved: Mapping[Account, int] | None = None,
 ) -> Task:
     """Return a claimed task as a value, from its document and its job's; `bodies` are outputs by id."""
     lease = task["lease"]
@@ -341,6 +348,7 @@ def task_of(
         fresh=fresh,
         skip=frozenset(task.get("skip", ())),
         alone=bool(task.get("deaths")) and task["attempt"] >= task["max_attempts"],
+        reserved=reserved or {},
     )
 
 

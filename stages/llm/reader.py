@@ -100,7 +100,10 @@ class Reader:
         async def anew() -> Reading:
             nonlocal asked
             asked = True
-            return await ask(self._endpoint, messages, form)
+            reading = await ask(self._endpoint, messages, form)
+            if reading.usage.total_tokens:  # some endpoints don't tell: then what was reserved stays taken
+                self._context.used("tokens", reading.usage.total_tokens)
+            return reading
 
         if not self._settings.remember:
             return await anew()
@@ -112,7 +115,10 @@ class Reader:
         reading = await self._context.remember(
             key, anew, Reading, lifetime=self._settings.remember, fresh=self._params.force
         )
-        return reading if asked else reading.model_copy(update={"usage": Usage()})
+        if asked:
+            return reading
+        self._context.used("tokens", 0)
+        return reading.model_copy(update={"usage": Usage()})
 
     async def _merged(self, parts: list[Reading], limit: int) -> Reading:
         """Merge answers group by group until one is left."""

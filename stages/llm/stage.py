@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from pipeline import RetryPolicy, StageContext, stage
+from pipeline import Cost, RetryPolicy, StageContext, stage
 from stages.llm.choice import form_of
 from stages.llm.extractive import extract
 from stages.llm.extractive.filling import filled
@@ -21,6 +21,8 @@ EXTRACTION_TIME = timedelta(minutes=5)
     timeout=timedelta(hours=1),
     # For a server's 500s and answers that can't be used; one that is away charges no attempt.
     retry=RetryPolicy(max_attempts=5, first=timedelta(seconds=10), factor=3),
+    key="llm",
+    cost=Cost("tokens", reserve=2000),
 )
 async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> LlmOutput:
     """Give a document's type, title, summary and key fields, each field with its evidence.
@@ -40,6 +42,7 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
     settings = LlmSettings.read()
     form = form_of(params, settings, text.text)
     if settings.base_url is None or not text.text.strip():
+        context.used("tokens", 0)
         found = await context.run_process(
             extract, context.document.name, text, entities, params, timeout=EXTRACTION_TIME
         )

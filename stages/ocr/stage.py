@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from pipeline import Document, PermanentError, StageContext, stage
+from pipeline import Cost, Document, PermanentError, StageContext, stage
 from stages.extra import required_packages
 from stages.ocr.language import TEXTRACT, check_languages
 from stages.ocr.page_range import numbers
@@ -22,7 +22,7 @@ PAGE_CPU = timedelta(minutes=2)
 """Of processor time, for the same; a page that lies on its side, under two engines, takes ten seconds."""
 
 
-@stage(name="ocr", version=2)
+@stage(name="ocr", version=2, cost=Cost("pages"))
 async def ocr(document: Document, context: StageContext, params: OcrParams) -> OcrOutput:
     """Read a PDF, an image, a DOCX, an e-mail, HTML or a plain text: its text with the place of every word.
 
@@ -41,6 +41,7 @@ async def ocr(document: Document, context: StageContext, params: OcrParams) -> O
     async def page(number: int) -> Page:
         if number in known:
             return known[number]
+        context.used("pages", 1)
         if read is not None:
             return await read(number)
         return await context.run_process(read_page, source, number, settings, timeout=PAGE_TIME, cpu=PAGE_CPU)

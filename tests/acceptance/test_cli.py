@@ -411,7 +411,16 @@ def test_a_service_is_held_listed_and_let_go(up: Up) -> None:
 
 def test_a_tenant_is_limited(up: Up) -> None:
     told = run("limit", "tenant", "*", "--concurrency", "8", "--json", "--url", up.url)
-    assert json.loads(told.stdout) == {"subject": "tenant:*", "concurrency": 8, "running": None}
-    assert "tenant:*" in run("limits", "--url", up.url).stdout
+    wanted = {"subject": "tenant:*", "concurrency": 8, "running": None, "rates": []}
+    assert json.loads(told.stdout) == wanted
+    told = run("limit", "tenant", "*", "--rate", "100", "--per", "30", "--url", up.url)
+    assert told.stdout == "tenant * is limited to 8 at once, 100 tasks in 30 s\n"
+    check_refused(
+        run("limit", "tenant", "*", "--rate", "9", "--unit", "yards", "--url", up.url), "units: tasks"
+    )
+    check_refused(run("limit", "tenant", "*", "--url", up.url), "a rate, or both")
+    listed = run("limits", "--url", up.url).stdout
+    assert "tenant:*" in listed
+    assert "100 tasks in 30 s" in listed
     assert run("unlimit", "tenant", "*", "--url", up.url).stdout == "tenant * is not limited any more\n"
     check_refused(run("unlimit", "tenant", "*", "--url", up.url), "not limited")

@@ -12,6 +12,7 @@ import pytest
 from pipeline import Document, StageContext, stage
 from pipeline.client import Client
 from pipeline.errors import DefinitionError, NotFound
+from pipeline.limit import Limit, Refusal
 from pipeline.limits import Limits
 from pipeline.operator import Operator
 from pipeline.settings import StoreSettings, WorkerSettings
@@ -68,7 +69,7 @@ async def test_many_claims_at_once_are_granted_no_more_than_the_limit(store: Sto
             permits = store.permits(commits)
             update = {"state": "running", "lease.worker": str(number), "lease.until": "$$NOW"}
             for each in (wanted[number::12], wanted[number + 6 :: 12]):  # nobody else's
-                got.extend((await permits.grant(each, {READ: 5}, update)).claimed)
+                got.extend((await permits.grant(each, {READ: Limit(5)}, update)).claimed)
 
     async with anyio.create_task_group() as group:
         for number in range(6):
@@ -110,10 +111,10 @@ async def test_the_permit_of_a_dead_worker_comes_back_with_its_lease(store: Stor
         permits = store.permits(commits)
         wanted = [Wanted(f"{job}:read:1", (READ,)) for job in (first, second)]
         tasks, refused = await store.tasks.take_within(
-            permits, wanted, {READ: 1}, "dead", timedelta(milliseconds=1)
+            permits, wanted, {READ: Limit(1)}, "dead", timedelta(milliseconds=1)
         )
         assert [each.id for each in tasks] == [f"{first}:read:1"]
-        assert refused == {f"{second}:read:1": READ}
+        assert refused == {f"{second}:read:1": Refusal(READ)}
     await Operator(store).limit("tenant:default", 1)
     async with running(store, COUNTING, WorkerSettings(lease=timedelta(seconds=1))):
         assert {(await until(store, job)).state for job in (first, second)} == {"succeeded"}
@@ -165,8 +166,10 @@ async def test_what_waits_goes_on_when_its_limit_is_taken_away(store: Store) -> 
 def test_the_longest_name_goes_first() -> None:
     limits = Limits()
     assert not limits
-    limits.replace({"key:*": 9, "key:openai/*": 4, "key:openai/acme": 1, "tenant:*": 3})
-    assert [limits.of(f"key:{name}") for name in ("other", "openai/x", "openai/acme")] == [9, 4, 1]
+    most = {"key:*": 9, "key:openai/*": 4, "key:openai/acme": 1, "tenant:*": 3}
+    limits.replace({subject: Limit(each) for subject, each in most.items()})
+    own = [limits.of(f"key:{name}") for name in ("other", "openai/x", "openai/acme")]
+    assert own == [Limit(9), Limit(4), Limit(1)]
     assert limits.over(queue(), "acme", None) == ("tenant:acme",)
     assert limits.over(queue(), "acme", "k") == ("tenant:acme", "key:k")
     limits.set("tenant:*", None)

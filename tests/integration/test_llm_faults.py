@@ -301,6 +301,7 @@ async def test_a_long_document_waits_without_losing_what_it_has(read: Read, tmp_
             await read(server, *texts, services=services, chunk_tokens="300", concurrency="1")
     assert isinstance(caught.value.__cause__, Snooze)
     assert "chunk-1" in services.saved
+    assert services.used == {"tokens": 12}  # of the chunk that was answered
 
 
 async def test_retry_after_may_be_a_date(read: Read) -> None:

@@ -494,9 +494,22 @@ async def test_pause_why_resume_and_drain(store: Store) -> None:
 async def test_limit_limits_and_unlimit(store: Store) -> None:
     async with serving(store.settings) as served:
         limited = await served.http.post("/v1/limit", params={"subject": "key:openai", "concurrency": 3})
-        assert limited.json() == {"subject": "key:openai", "concurrency": 3, "running": 0}
+        assert limited.json() == {"subject": "key:openai", "concurrency": 3, "running": 0, "rates": []}
         assert await served.get("/v1/limits") == [limited.json()]
         zero = {"subject": "key:openai", "concurrency": 0}
         check_problem(await served.http.post("/v1/limit", params=zero), 422, "concurrency")
+        rate = {"subject": "key:openai", "rate": 5, "per": 2.5}
+        rated = (await served.http.post("/v1/limit", params=rate)).json()
+        assert rated["rates"] == [{"unit": "tasks", "amount": 5, "per": 2.5, "left": 5}]
+        assert rated["concurrency"] == 3
+        for name, wrong, status in (
+            ("rate", 0, 422),
+            ("per", 0, 422),
+            ("unit", "a.b", 422),
+            ("unit", "x", 404),
+        ):
+            refused = await served.http.post("/v1/limit", params={**rate, name: wrong})
+            check_problem(refused, status, name if status == 422 else "units: tasks")
+        check_problem(await served.http.post("/v1/limit", params={"subject": "key:a"}), 400, "both")
         assert (await served.http.post("/v1/unlimit", params={"subject": "key:openai"})).status_code == 200
         check_problem(await served.http.post("/v1/unlimit", params={"subject": "key:openai"}), 404, "nothing")

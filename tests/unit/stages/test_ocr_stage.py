@@ -85,11 +85,13 @@ async def test_pages_that_were_saved_are_not_read_again(tmp_path: Path) -> None:
     services = MemoryServices(path, {})
     whole = await read(path, services)
     assert sorted(services.saved) == ["page-1", "page-2", "page-3", "page-4"]
+    assert services.used == {"pages": 4}
     # What an interrupted attempt left: were a saved page read again, it would get its own text back.
     del services.saved["page-2"]
     services.saved["page-3"]["text"] = "saved earlier"
     services.reported.clear()
     resumed = await read(path, services)
+    assert services.used == {"pages": 4 + 1}
     texts = [page.text for page in resumed.pages]
     assert texts == [SENTENCES[0], SENTENCES[1], "saved earlier", SENTENCES[3]]
     assert services.reported[0] == Progress(3, 4, "page")
