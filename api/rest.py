@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from api.health import ListenerView, WorkerView, listener_views, worker_views
 from api.problems import answers
@@ -49,12 +49,29 @@ async def cancel(job: AJobId, client: AClient) -> JobView:
     return await client.cancel(job)
 
 
+class NewParams(BaseModel):
+    """Params for a job that is run again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    params: dict[str, dict[str, Any]] = {}
+    """By stage, laid over those that the job has; null removes one."""
+
+
 @router.post("/jobs/{id}/retry", responses=answers(404, 409))
 async def retry(
-    job: AJobId, client: AClient, stage: Annotated[str | None, Query(max_length=40)] = None
+    job: AJobId,
+    client: AClient,
+    stage: Annotated[str | None, Query(max_length=40)] = None,
+    force: bool = False,
+    new: NewParams | None = None,
 ) -> JobView:
-    """Try a failed job's failed stage again, its finished parts kept; or run an ended job from `stage` on."""
-    return await client.retry(job, stage)
+    """Try a failed job's failed stage again, its finished parts kept; or run an ended job from `stage` on.
+
+    Stages after that one take their earlier output over where all that it depends on is as it was; with
+    `force` they run.
+    """
+    return await client.retry(job, stage, params=new.params if new else None, force=force)
 
 
 @router.get("/jobs/{id}/outputs/{stage}", responses=answers(404))

@@ -10,8 +10,9 @@ from pipeline import telemetry
 from pipeline.batches import cancel_jobs, conclude
 from pipeline.crashpoints import crash_point
 from pipeline.errors import NotFound, StateConflict, SubmissionError
-from pipeline.model import DEFAULT_TENANT
+from pipeline.model import DEFAULT_TENANT, Anew
 from pipeline.reasons import WhyView, why
+from pipeline.rerun import Asked, newest_params
 from pipeline.store import Store
 from pipeline.store.documents import CHUNK_BYTES, InlineFile, StoredFile
 from pipeline.store.tasks import document_reference
@@ -115,15 +116,14 @@ class Client:
         return await self._store.outputs.body(job, stage, tasks[-1]["revision"])
 
     async def save_document(self, job: str, path: Path) -> Mapping[str, Any]:
-        """Write a job's document to a local file; returns the job's params, by stage.
+        """Write a job's document to a local file; returns the params of its newest revision, by stage.
 
         Raises:
             NotFound: this tenant has no such job, or its document is gone.
         """
         found = await self._store.jobs.submitted(job, self.tenant)
         await self._store.documents.save(document_reference(found["document"]), path)
-        params: Mapping[str, Any] = found.get("params", {})
-        return params
+        return newest_params(found, await self._store.jobs.tasks([job]))
 
     async def cancel(self, job: str) -> JobView:
         """Cancel a job; a running attempt stops when it hears of it.
@@ -158,21 +158,39 @@ class Client:
             raise StateConflict(f"job {job} is {before['state']}: it cannot be discarded")
         return view
 
-    async def retry(self, job: str, stage: str | None = None) -> JobView:
+    async def retry(
+        self,
+        job: str,
+        stage: str | None = None,
+        *,
+        params: Mapping[str, Mapping[str, Any]] | None = None,
+        force: bool = False,
+    ) -> JobView:
         """Try a failed job's failed stage again, finished parts kept; or run an ended job from `stage` on.
 
-        With a stage, it and those after it run anew, on the newest outputs of those before it; their
-        earlier outputs stay, and `output` returns the newest.
+        With a stage, it runs anew on the newest outputs of those before it, and so do those after it of
+        which anything that they depend on is other than before; with `force` all of them. Earlier outputs
+        stay.
+
+        Args:
+            job: The job's id.
+            stage: The stage from which on it is run again.
+            params: By stage, laid over those that the job has: a value replaces another, None removes it.
+            force: Run every stage from there on.
 
         Raises:
             NotFound: this tenant has no such job.
             StateConflict: it has not failed; or, with a stage: it has not ended, has no such stage, or a
                 stage before that one has not succeeded.
+            SubmissionError: params or `force` without a stage.
         """
-        if stage is None:
-            await self._store.jobs.retry(job, self.tenant)
+        if stage is not None:
+            anew: Anew = "all" if force else "first"
+            await self._store.reruns.rerun(job, self.tenant, Asked(stage, params or {}, anew))
+        elif params or force:
+            raise SubmissionError("say from which stage on the job is to be run again")
         else:
-            await self._store.jobs.rerun(job, self.tenant, stage)
+            await self._store.jobs.retry(job, self.tenant)
         return await self.get(job)
 
     async def why(self, job: str) -> WhyView:

@@ -54,6 +54,8 @@ class StageView(BaseModel):
     finished_at: datetime | None = None
     error: ErrorView | None = None
     """Of its last failed attempt, whatever came after."""
+    reused_from: int | None = None
+    """The earlier revision of which it took the output over; it did not run."""
 
 
 class DocumentView(BaseModel):
@@ -219,7 +221,7 @@ def attempt_views(tasks: Iterable[Mapping[str, Any]]) -> list[AttemptView]:
 
 def stage_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Pick, from a task or from what an event says has changed, what people are shown."""
-    shown = ("state", "attempt", "max_attempts", "progress", "started_at", "finished_at")
+    shown = ("state", "attempt", "max_attempts", "progress", "started_at", "finished_at", "reused_from")
     picked = {name: fields[name] for name in shown if name in fields}
     if fields.get("errors"):
         last = fields["errors"][-1]

@@ -1,0 +1,94 @@
+"""Ended jobs that run again under a new revision. Nothing is overwritten."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import pymongo
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pipeline import transitions
+from pipeline.errors import NotFound, StateConflict
+from pipeline.model import FINAL_STATES
+from pipeline.rerun import Asked, Past, newest_outputs, task_from
+from pipeline.store.commits import create_task
+from pipeline.store.driver import Client, Doc, translated
+
+T = TypeVar("T")
+
+_MADE_BY = {"sha256": 1, "stage_version": 1, "params": 1, "engine": 1}
+
+
+class Reruns:
+    """Verbs that begin a job's next revision."""
+
+    def __init__(self, client: Client, db: AsyncDatabase[Doc], timeout: float) -> None:
+        self._client = client
+        self._db = db
+        self._timeout = timeout
+
+    @translated
+    async def rerun(self, job: str, tenant: str, asked: Asked) -> None:
+        """Run an ended job again from the stage that is asked for, in one transaction: a new revision.
+
+        The outputs of the stages before it are used as they are; what it and the later stages wrote
+        stays, under the earlier revision.
+
+        Raises:
+            NotFound: this tenant has no such job.
+            StateConflict: the job has not ended, it has no such stage, or a stage before it has not
+                succeeded.
+        """
+
+        async def run(session: AsyncClientSession) -> None:
+            query = {"_id": job, "tenant": tenant}
+            found = await self._db["jobs"].find_one(query, {"document.inline": 0}, session=session)
+            if found is None:
+                raise NotFound(f"there is no job {job}")
+            if found["state"] not in FINAL_STATES:
+                raise StateConflict(f"job {job} is {found['state']}: it cannot be run again")
+            [past] = await self._pasts([found], session)
+            task = task_from(past, asked.stage or past.names[0], asked)
+            await self._begin(past, task, session)
+
+        await self._transaction(run)
+
+    async def _begin(self, past: Past, task: Doc, session: AsyncClientSession) -> None:
+        """Write a job's first task of its next revision; the job as it was read is locked by this."""
+        match = {"_id": past.job["_id"], "state": past.job["state"]}
+        update = [transitions.reopen_job(task["revision"])]
+        reopened = await self._db["jobs"].update_one(match, update, session=session)
+        if not reopened.matched_count:
+            raise StateConflict(f"job {past.job['_id']} has changed: it cannot be run again")
+        await self._db["tasks"].bulk_write([create_task(task)], session=session)
+
+    async def _pasts(self, jobs: Sequence[Doc], session: AsyncClientSession) -> list[Past]:
+        """Return jobs with their tasks, what their newest outputs were made by, and their pipelines."""
+        tasks: dict[str, list[Doc]] = {each["_id"]: [] for each in jobs}
+        found = self._db["tasks"].find({"job": {"$in": list(tasks)}}, session=session).sort("revision", 1)
+        async for task in found:
+            tasks[task["job"]].append(task)
+        ids = [each for own in tasks.values() for each in newest_outputs(own)]
+        cursor = self._db["outputs"].find({"_id": {"$in": ids}}, _MADE_BY, session=session)
+        outputs = {each["_id"]: each async for each in cursor}
+        names = {each["_id"]: _pipeline_of(each) for each in jobs}
+        cursor = self._db["pipelines"].find({"_id": {"$in": sorted(set(names.values()))}}, session=session)
+        pipelines = {each["_id"]: each async for each in cursor}
+        return [
+            Past(
+                job,
+                tasks[job["_id"]],
+                {name: outputs[name] for name in newest_outputs(tasks[job["_id"]]) if name in outputs},
+                pipelines.get(names[job["_id"]]),
+            )
+            for job in jobs
+        ]
+
+    async def _transaction(self, run: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+        async with self._client.start_session() as session:
+            with pymongo.timeout(self._timeout):
+                return await session.with_transaction(run)
+
+
+def _pipeline_of(job: Doc) -> str:
+    return f"{job['pipeline']}@{int(job.get('pipeline_version') or 0)}"
