@@ -1,5 +1,6 @@
 """The operator's settings of the LLM stage, from `MILLRACE_LLM_…` variables."""
 
+import hashlib
 from datetime import timedelta
 from typing import Annotated, Self
 
@@ -58,6 +59,44 @@ class LlmSettings(BaseSettings):
     remember: timedelta = timedelta(days=7)
     """How long an answer is used again when a job of the same tenant asks the same of the same text; 0:
     not at all. Default 7 days: answers hold what documents say, and most repeats come soon."""
+
+    models: Annotated[tuple[str, ...], NoDecode] = ()
+    """Models that a job may ask for instead, parted by commas. Default none: what a model costs is the
+    operator's to decide."""
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name for each in value.split(",") if (name := each.strip()))
+
+    def of_model(self, model: str | None) -> Self:
+        """Return these settings with the model that a job asks for; None: the operator's.
+
+        Raises:
+            PermanentError: the operator lets no job ask for it.
+        """
+        if model is None or model == self.model:
+            return self
+        if model not in self.models:
+            told = ", ".join(self.models) or "none"
+            raise PermanentError(f"no job may ask for model {model!r}; {PREFIX}MODELS lets it: {told}")
+        return self.model_copy(update={"model": model})
+
+    @classmethod
+    def engine(cls) -> str:
+        """Return what answers depend on: the endpoint, its model and bounds, as a hash where they say much.
+
+        Raises:
+            PermanentError: a variable has a value that cannot be.
+        """
+        settings = cls.read()
+        if settings.base_url is None:
+            return "extractive"
+        rest = (settings.base_url, settings.max_tokens, settings.max_characters, settings.schemas)
+        digest = hashlib.sha256(repr(rest).encode()).hexdigest()
+        return f"openai {settings.model} {digest[:8]}"
 
     @field_validator("schemas", mode="before")
     @classmethod

@@ -20,6 +20,7 @@ EXTRACTION_TIME = timedelta(minutes=5)
     timeout=timedelta(hours=1),
     # For a server's 500s and answers that can't be used; one that is away charges no attempt.
     retry=RetryPolicy(max_attempts=5, first=timedelta(seconds=10), factor=3),
+    engine=LlmSettings.engine,
 )
 async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> LlmOutput:
     """Give a document's type, title, summary and key fields, each field with its evidence.
@@ -47,5 +48,6 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
     from stages.llm.endpoint import open_endpoint
     from stages.llm.reader import Reader
 
+    settings = settings.of_model(params.model)
     async with open_endpoint(settings) as endpoint:
         return await Reader(context, endpoint, settings, params, form).read(text, entities)
