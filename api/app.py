@@ -8,7 +8,18 @@ import anyio
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from api import batches, failures, health, operations, pages, rest, schedules, streams, submissions
+from api import (
+    batches,
+    failures,
+    health,
+    operations,
+    pages,
+    reprocessing,
+    rest,
+    schedules,
+    streams,
+    submissions,
+)
 from api.page import page_routes
 from api.problems import install_handlers
 from api.seals import KEY_BYTES, KEY_NAME, Seals
@@ -70,7 +81,18 @@ def create_app(
     app.openapi_version = "3.2.0"
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False)
     install_handlers(app)
-    for routes in (submissions, rest, pages, failures, batches, schedules, operations, streams, health):
+    for routes in (
+        submissions,
+        rest,
+        pages,
+        failures,
+        batches,
+        reprocessing,
+        schedules,
+        operations,
+        streams,
+        health,
+    ):
         app.include_router(routes.router)
     app.router.routes.extend(page_routes())
     return app

@@ -19,6 +19,7 @@ from api.failure_commands import attempts, discard, failures, retry
 from api.logs import configure_logging
 from api.operating import drain, limit, limits, pause, pauses, resume, unlimit, why
 from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
+from api.reprocess_commands import plan, reprocess
 from api.rest_client import RestClient
 from api.schedule_commands import app as schedule_commands
 from pipeline.errors import MillraceError
@@ -259,7 +260,7 @@ def cancel(job: JobId, url: Url = DEFAULT_URL) -> None:
     out.print(RestClient(url).post(f"/v1/jobs/{job}/cancel")["state"])
 
 
-for command in (retry, discard, failures, attempts):
+for command in (retry, discard, failures, attempts, plan, reprocess):
     app.command()(command)
 
 

@@ -12,6 +12,7 @@ from pipeline.crashpoints import crash_point
 from pipeline.errors import NotFound, StateConflict, SubmissionError
 from pipeline.model import DEFAULT_TENANT, Anew
 from pipeline.reasons import WhyView, why
+from pipeline.reprocess import Plan, Reprocess, Reprocesses
 from pipeline.rerun import Asked, newest_params
 from pipeline.store import Store
 from pipeline.store.documents import CHUNK_BYTES, InlineFile, StoredFile
@@ -255,6 +256,35 @@ class Client:
         await cancel_jobs(self._store.batches, batch)
         await conclude(self._store.batches, batch)
         return await self.batch(batch)
+
+    async def plan(self, request: Reprocess) -> Plan:
+        """Return how many jobs, pages and tokens a reprocess would take now, and what it would reuse."""
+        return await Reprocesses(self._store, self.tenant).plan(request)
+
+    async def reprocess(
+        self,
+        request: Reprocess | None = None,
+        *,
+        id: str | None = None,  # noqa: A002
+        name: str | None = None,
+    ) -> BatchView:
+        """Run ended jobs again, what of them would be other; returns their batch, once all have begun.
+
+        With an id, as a batch has it, it may be called again after a crash: it goes on, and no job begins
+        twice. Without a request it goes on with that of the id. A job belongs to this batch from then on.
+
+        Raises:
+            SubmissionError: it is not valid, or the id is that of another batch.
+            NotFound: without a request: this tenant has no such reprocess.
+        """
+        reprocesses = Reprocesses(self._store, self.tenant)
+        if request is not None:
+            id = await reprocesses.create(request, id=id, name=name)  # noqa: A001
+        elif id is None:
+            raise SubmissionError("say what is to be run again, or give the id of a reprocess to go on with")
+        while await reprocesses.go_on(id):
+            pass
+        return await self.batch(id)
 
     async def _require_open(self, batch: str | None) -> None:
         if batch is None:

@@ -3,7 +3,7 @@
 Pure: `store.reruns` reads a past, and commits what was decided of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,6 +101,20 @@ def first_changed(past: Past, asked: Asked) -> str | None:
             return name
         revision = task["revision"]
     return None
+
+
+def decided(past: Past, asked: Asked, busy: Collection[str] = ()) -> dict[str, Any] | str | None:
+    """Return the task with which a job runs again, why it can't, or None when nothing would be other.
+
+    `busy` are batches that have not ended: they wait for the jobs that they have.
+    """
+    if past.job.get("batch") in busy:
+        return f"its batch {past.job['batch']} has not ended"
+    try:
+        stage = first_changed(past, asked)
+        return None if stage is None else task_from(past, stage, asked)
+    except StateConflict as error:
+        return str(error)
 
 
 def _begin(past: Past, asked: Asked) -> int:

@@ -262,13 +262,15 @@ def end_batch(counts: Mapping[str, int], *, cancelled: bool) -> Json:
     return {"$set": {**_finished(state), "counts": literal(dict(counts))}}
 
 
-def reopen_job(revision: int | None = None) -> Json:
+def reopen_job(revision: int | None = None, **others: Any) -> Json:
     """Return the update of an ended job of which a stage is run again, under a new revision when given.
 
-    A deadline that was given with the job is over; the pipeline's own time limit begins afresh.
+    A deadline that was given with the job is over; the pipeline's own time limit begins afresh. `others` are
+    fields to set besides, such as a batch that it belongs to now.
     """
     limit = {"$cond": [{"$gt": ["$time_limit", 0]}, {"$add": ["$$NOW", "$time_limit"]}, None]}
-    update: dict[str, Any] = {"state": "running", **_AFRESH, "deadline": limit}
+    set_too = {name: literal(value) for name, value in others.items()}
+    update: dict[str, Any] = {"state": "running", **_AFRESH, "deadline": limit, **set_too}
     return {"$set": update if revision is None else {**update, "revision": revision}}
 
 

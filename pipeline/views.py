@@ -137,6 +137,25 @@ class BatchCounts(BaseModel):
     cancelled: int = 0
 
 
+class ReprocessView(BaseModel):
+    """How far a batch is that runs ended jobs again."""
+
+    stage: str | None
+    params: dict[str, list[str]]
+    """The names of those that are other, by stage."""
+    which: dict[str, Any]
+    force: bool
+    begun: int
+    """Jobs that run again, or did."""
+    unchanged: int
+    """Jobs that would give the same, and were left as they are."""
+    refused: int
+    examples: list[dict[str, str]]
+    """Some of those that could not run again, and why."""
+    done: bool
+    """Every job was looked at."""
+
+
 class BatchView(BaseModel):
     """Many jobs as one."""
 
@@ -151,6 +170,8 @@ class BatchView(BaseModel):
     """As they are; once the batch has ended, as they were then."""
     cancelled: bool
     """Somebody asked for that."""
+    reprocess: ReprocessView | None
+    """Of a batch that runs ended jobs again."""
     created_at: datetime
     finished_at: datetime | None
 
@@ -166,9 +187,21 @@ def batch_view(batch: Mapping[str, Any], counts: Mapping[str, int]) -> BatchView
         total=None if total is None else int(total),
         jobs=BatchCounts(**(batch.get("counts") or counts)),
         cancelled=batch.get("cancelled", False),
+        reprocess=_reprocess_view(batch.get("reprocess")),
         created_at=batch["created_at"],
         finished_at=batch.get("finished_at"),
     )
+
+
+def _reprocess_view(stored: Mapping[str, Any] | None) -> ReprocessView | None:
+    if stored is None:
+        return None
+    request = stored["request"]
+    # Values may be secrets, such as a document's password.
+    names = {stage: sorted(values) for stage, values in request["params"].items()}
+    shown = {name: request[name] for name in ("stage", "which", "force")}
+    counts = {name: stored[name] for name in ("begun", "unchanged", "refused", "examples", "done")}
+    return ReprocessView(params=names, **shown, **counts)
 
 
 def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: Sequence[str]) -> JobView:

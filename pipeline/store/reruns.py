@@ -1,9 +1,10 @@
 """Ended jobs that run again under a new revision. Nothing is overwritten."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pymongo
+from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -47,22 +48,33 @@ class Reruns:
                 raise NotFound(f"there is no job {job}")
             if found["state"] not in FINAL_STATES:
                 raise StateConflict(f"job {job} is {found['state']}: it cannot be run again")
-            [past] = await self._pasts([found], session)
+            [past] = await self.pasts([found], session)
             task = task_from(past, asked.stage or past.names[0], asked)
-            await self._begin(past, task, session)
+            await self.begin([(past, task)], session)
 
-        await self._transaction(run)
+        await self.transaction(run)
 
-    async def _begin(self, past: Past, task: Doc, session: AsyncClientSession) -> None:
-        """Write a job's first task of its next revision; the job as it was read is locked by this."""
-        match = {"_id": past.job["_id"], "state": past.job["state"]}
-        update = [transitions.reopen_job(task["revision"])]
-        reopened = await self._db["jobs"].update_one(match, update, session=session)
-        if not reopened.matched_count:
-            raise StateConflict(f"job {past.job['_id']} has changed: it cannot be run again")
-        await self._db["tasks"].bulk_write([create_task(task)], session=session)
+    async def begin(
+        self, begun: Sequence[tuple[Past, Doc]], session: AsyncClientSession, **others: Any
+    ) -> None:
+        """Write jobs' first tasks of their next revisions, and `others` into the jobs; in a transaction.
 
-    async def _pasts(self, jobs: Sequence[Doc], session: AsyncClientSession) -> list[Past]:
+        Raises:
+            StateConflict: a job is not as it was read.
+        """
+        reopened = [
+            UpdateOne(
+                {"_id": past.job["_id"], "state": past.job["state"]},
+                [transitions.reopen_job(task["revision"], **others)],
+            )
+            for past, task in begun
+        ]
+        result = await self._db["jobs"].bulk_write(reopened, session=session)
+        if result.matched_count < len(begun):
+            raise StateConflict("a job has changed: it cannot be run again")
+        await self._db["tasks"].bulk_write([create_task(task) for _, task in begun], session=session)
+
+    async def pasts(self, jobs: Sequence[Doc], session: AsyncClientSession | None = None) -> list[Past]:
         """Return jobs with their tasks, what their newest outputs were made by, and their pipelines."""
         tasks: dict[str, list[Doc]] = {each["_id"]: [] for each in jobs}
         found = self._db["tasks"].find({"job": {"$in": list(tasks)}}, session=session).sort("revision", 1)
@@ -84,7 +96,8 @@ class Reruns:
             for job in jobs
         ]
 
-    async def _transaction(self, run: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+    async def transaction(self, run: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+        """Run something in a transaction of its own, again while MongoDB says that again may work."""
         async with self._client.start_session() as session:
             with pymongo.timeout(self._timeout):
                 return await session.with_transaction(run)

@@ -28,6 +28,7 @@ from pipeline.store.permits import Permits
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.ponds import Ponds
 from pipeline.store.repair import Repairs, Verification
+from pipeline.store.reprocesses import Reprocesses
 from pipeline.store.reruns import Reruns
 from pipeline.store.reuse import Reuse
 from pipeline.store.schedules import Schedules
@@ -60,6 +61,7 @@ class Store:
         self.outputs = Outputs(self.db, self.documents)
         self.reuse = Reuse(self.db)
         self.reruns = Reruns(self._client, self.db, self._timeout)
+        self.reprocesses = Reprocesses(self.db, self.reruns)
         self.changes = Changes(self.db)
         self.listeners = Listeners(self.db)
         self.workers = Workers(self.db)

@@ -92,12 +92,14 @@ ELSEWHERE = [
     "cancel.written",
     "batch.due",
     "batch.cancelling",
+    "reprocess.written",
+    "reprocess.begun",
     "schedule.due",
     "schedule.fired",
     "cleanup.written",
     "cleanup.removed",
 ]
-"""In `test_locks`, `test_batches` and `test_upkeep`."""
+"""In `test_locks`, `test_batches`, `test_reprocess` and `test_upkeep`."""
 
 
 def test_no_point_is_without_a_test() -> None:
