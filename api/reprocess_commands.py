@@ -58,6 +58,9 @@ def reprocess(
     since: Since = None,
     until: Until = None,
     force: Force = False,
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Leave each job's result what it is, until `promote`.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="A name of the batch, for people.")] = None,
     resume: Annotated[str | None, typer.Option(help="Id of a reprocess that was interrupted.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't show the plan and ask first.")] = False,
@@ -72,6 +75,7 @@ def reprocess(
     client = RestClient(url)
     if resume is None:
         request = _request(stage, model, params, filters, since, until, force=force)
+        request["hold"] = hold
         if not yes:
             _show_plan(client.post_json("/v1/reprocess/plan", request))
             typer.confirm("Run them again?", abort=True)

@@ -9,11 +9,13 @@ import anyio
 from pipeline import telemetry
 from pipeline.batches import cancel_jobs, conclude
 from pipeline.crashpoints import crash_point
+from pipeline.diff import DiffView, diff
 from pipeline.errors import NotFound, StateConflict, SubmissionError
 from pipeline.model import DEFAULT_TENANT, Anew
 from pipeline.reasons import WhyView, why
 from pipeline.reprocess import Plan, Reprocess, Reprocesses
 from pipeline.rerun import Asked, newest_params
+from pipeline.runs import RunView, output_revision, run_views
 from pipeline.store import Store
 from pipeline.store.documents import CHUNK_BYTES, InlineFile, StoredFile
 from pipeline.store.tasks import document_reference
@@ -104,17 +106,47 @@ class Client:
         names = await self.stage_names() if any("stages" not in job for job in jobs) else {}
         return [job_view(job, tasks[job["_id"]], names.get(job["pipeline"], [])) for job in jobs]
 
-    async def output(self, job: str, stage: str) -> dict[str, Any]:
-        """Return the body of a stage's newest output.
+    async def output(self, job: str, stage: str, revision: int | None = None) -> dict[str, Any]:
+        """Return the body of a stage's output in a run; without one in that which is the job's result.
+
+        That is the run that was promoted, else the newest that has succeeded; until there is one, the stage's
+        newest output.
 
         Raises:
-            NotFound: this tenant has no such job, or the stage has not written its output.
+            NotFound: this tenant has no such job, there is no such run, or the stage has not written its
+                output in it.
         """
-        await self._store.jobs.get(job, self.tenant)
-        tasks = [task for task in await self._store.jobs.tasks([job]) if task["stage"] == stage]
-        if not tasks:
-            raise NotFound(f"job {job} has no output of stage {stage!r} (yet)")
-        return await self._store.outputs.body(job, stage, tasks[-1]["revision"])
+        found = await self._store.jobs.get(job, self.tenant)
+        tasks = await self._store.jobs.tasks([job])
+        return await self._store.outputs.body(job, stage, output_revision(found, tasks, stage, revision))
+
+    async def runs(self, job: str) -> list[RunView]:
+        """Return a job's runs, oldest first.
+
+        Raises:
+            NotFound: this tenant has no such job.
+        """
+        found = await self._store.jobs.get(job, self.tenant)
+        return run_views(found, await self._store.jobs.tasks([job]))
+
+    async def diff(self, job: str, before: int | None = None, after: int | None = None) -> DiffView:
+        """Tell what is other between two runs, field by field; by default the newest two that have succeeded.
+
+        Raises:
+            NotFound: this tenant has no such job, or the job no such runs.
+        """
+        found = await self._store.jobs.get(job, self.tenant)
+        return await diff(self._store, found, await self._store.jobs.tasks([job]), before, after)
+
+    async def promote(self, job: str, revision: int | None) -> JobView:
+        """Make a run that has succeeded the job's result, whatever runs later; None: the newest, as before.
+
+        Raises:
+            NotFound: this tenant has no such job, or the job no such run.
+            StateConflict: the run has not succeeded.
+        """
+        await self._store.reruns.promote(job, self.tenant, revision)
+        return await self.get(job)
 
     async def save_document(self, job: str, path: Path) -> Mapping[str, Any]:
         """Write a job's document to a local file; returns the params of its newest revision, by stage.

@@ -61,6 +61,8 @@ class Reprocess(BaseModel):
     which: JobFilter = Field(default=JobFilter(), alias="filter")
     force: bool = False
     """Run every stage from `stage` on, also where nothing would be other."""
+    hold: bool = False
+    """Leave each job's result what it is, until another run is promoted."""
 
     @property
     def asked(self) -> Asked:

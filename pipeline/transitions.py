@@ -484,7 +484,8 @@ def _by(attempt: int, worker: str) -> Json:
 
 def resubmit(job: Json) -> Change:
     """`running` → `submitted`, for a job without any task: admission takes it again."""
-    return Change(guard=_as_read(job, {"state": "submitted", "started_at": None, **_AFRESH}))
+    afresh = {**_AFRESH, "started_at": None, "promoted": "$$REMOVE"}
+    return Change(guard=_as_read(job, {"state": "submitted", **afresh}))
 
 
 def readmit(job: Json, version: int, stages: Sequence[str]) -> Change:

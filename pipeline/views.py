@@ -88,6 +88,10 @@ class JobView(BaseModel):
     discarded_at: datetime | None
     """When somebody gave up a job that had failed."""
     error: ErrorView | None
+    revision: int
+    """Of its newest run; 1 until it is run again."""
+    promoted: int | None
+    """The revision whose outputs are its result, where somebody chose; else the newest that has succeeded."""
     stages: list[StageView]
 
 
@@ -145,6 +149,7 @@ class ReprocessView(BaseModel):
     """The names of those that are other, by stage."""
     which: dict[str, Any]
     force: bool
+    hold: bool
     begun: int
     """Jobs that run again, or did."""
     unchanged: int
@@ -199,7 +204,7 @@ def _reprocess_view(stored: Mapping[str, Any] | None) -> ReprocessView | None:
     request = stored["request"]
     # Values may be secrets, such as a document's password.
     names = {stage: sorted(values) for stage, values in request["params"].items()}
-    shown = {name: request[name] for name in ("stage", "which", "force")}
+    shown = {name: request[name] for name in ("stage", "which", "force", "hold")}
     counts = {name: stored[name] for name in ("begun", "unchanged", "refused", "examples", "done")}
     return ReprocessView(params=names, **shown, **counts)
 
@@ -237,6 +242,8 @@ def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: 
         finished_at=job.get("finished_at"),
         discarded_at=job.get("discarded_at"),
         error=job.get("error"),
+        revision=job.get("revision") or 1,
+        promoted=job.get("promoted"),
         stages=stages,
     )
 

@@ -14,6 +14,7 @@ from pipeline.crashpoints import crash_point
 from pipeline.errors import NotFound
 from pipeline.model import Anew
 from pipeline.rerun import Asked, Past, decided
+from pipeline.runs import result_revision
 from pipeline.store.driver import Doc, translated
 from pipeline.store.reruns import Reruns
 from pipeline.transitions import OPEN_JOB
@@ -97,7 +98,7 @@ class Reprocesses:
         for past in await self._reruns.pasts(jobs, session):
             decision = decided(past, asked, busy)
             if isinstance(decision, dict):
-                begun.append((past, decision))
+                begun.append((past, decision, _fields(past, batch)))
             elif decision is not None:
                 refused.append({"job": past.job["_id"], "why": decision})
         after = {
@@ -114,7 +115,7 @@ class Reprocesses:
         # Of two at the same time, one meets the other's write here, and begins anew.
         await self._db["batches"].update_one({"_id": batch["_id"]}, {"$set": fields}, session=session)
         if begun:
-            await self._reruns.begin(begun, session, batch=batch["_id"])
+            await self._reruns.begin(begun, session)
         crash_point("reprocess.written", lambda: [batch["_id"]])
         return {**batch, "reprocess": {**progress, **after}}
 
@@ -136,6 +137,12 @@ class Reprocesses:
             return set()
         query = {"_id": {"$in": batches}, "state": "running"}
         return {each["_id"] async for each in self._db["batches"].find(query, {"_id": 1}, session=session)}
+
+
+def _fields(past: Past, batch: Doc) -> Doc:
+    """Return what is set in a job that runs again for a batch; with `hold` its result stays what it is."""
+    result = result_revision(past.job, past.tasks) if batch["reprocess"]["request"]["hold"] else None
+    return {"batch": batch["_id"], **({} if result is None else {"promoted": result})}
 
 
 def _query(tenant: str, which: Mapping[str, Any]) -> Doc:

@@ -1,7 +1,7 @@
 """Ended jobs that run again under a new revision. Nothing is overwritten."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pymongo
 from pymongo import UpdateOne
@@ -10,7 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline import transitions
 from pipeline.errors import NotFound, StateConflict
-from pipeline.model import FINAL_STATES
+from pipeline.model import FINAL_STATES, stages_at_work, task_id
 from pipeline.rerun import Asked, Past, newest_outputs, task_from
 from pipeline.store.commits import create_task
 from pipeline.store.driver import Client, Doc, translated
@@ -50,14 +50,41 @@ class Reruns:
                 raise StateConflict(f"job {job} is {found['state']}: it cannot be run again")
             [past] = await self.pasts([found], session)
             task = task_from(past, asked.stage or past.names[0], asked)
-            await self.begin([(past, task)], session)
+            await self.begin([(past, task, {})], session)
 
         await self.transaction(run)
 
-    async def begin(
-        self, begun: Sequence[tuple[Past, Doc]], session: AsyncClientSession, **others: Any
-    ) -> None:
-        """Write jobs' first tasks of their next revisions, and `others` into the jobs; in a transaction.
+    @translated
+    async def promote(self, job: str, tenant: str, revision: int | None) -> None:
+        """Make a run that has succeeded the job's result, whatever runs later; None: the newest again.
+
+        A run that has succeeded stays so, and is asked for first: one update then sets it.
+
+        Raises:
+            NotFound: this tenant has no such job, or the job has no such revision.
+            StateConflict: the run has not succeeded.
+        """
+        found = await self._db["jobs"].find_one({"_id": job, "tenant": tenant}, {"stages": 1, "skip": 1})
+        if found is None:
+            raise NotFound(f"there is no job {job}")
+        if revision is not None:
+            await self._require_succeeded(found, revision)
+        update = {"$unset": {"promoted": ""}} if revision is None else {"$set": {"promoted": revision}}
+        result = await self._db["jobs"].update_one({"_id": job, "tenant": tenant}, update)
+        if not result.matched_count:
+            raise NotFound(f"there is no job {job}")
+
+    async def _require_succeeded(self, job: Doc, revision: int) -> None:
+        names = stages_at_work(job)
+        end = names and await self._db["tasks"].find_one({"_id": task_id(job["_id"], names[-1], revision)})
+        if end and end["state"] == "succeeded":
+            return
+        if not await self._db["tasks"].find_one({"job": job["_id"], "revision": revision}, {"_id": 1}):
+            raise NotFound(f"job {job['_id']} has no revision {revision}")
+        raise StateConflict(f"revision {revision} of job {job['_id']} has not succeeded")
+
+    async def begin(self, begun: Sequence[tuple[Past, Doc, Doc]], session: AsyncClientSession) -> None:
+        """Write jobs' first tasks of their next revisions, and other fields into the jobs; in a transaction.
 
         Raises:
             StateConflict: a job is not as it was read.
@@ -65,14 +92,14 @@ class Reruns:
         reopened = [
             UpdateOne(
                 {"_id": past.job["_id"], "state": past.job["state"]},
-                [transitions.reopen_job(task["revision"], **others)],
+                [transitions.reopen_job(task["revision"], **fields)],
             )
-            for past, task in begun
+            for past, task, fields in begun
         ]
         result = await self._db["jobs"].bulk_write(reopened, session=session)
         if result.matched_count < len(begun):
             raise StateConflict("a job has changed: it cannot be run again")
-        await self._db["tasks"].bulk_write([create_task(task) for _, task in begun], session=session)
+        await self._db["tasks"].bulk_write([create_task(task) for _, task, _ in begun], session=session)
 
     async def pasts(self, jobs: Sequence[Doc], session: AsyncClientSession | None = None) -> list[Past]:
         """Return jobs with their tasks, what their newest outputs were made by, and their pipelines."""
