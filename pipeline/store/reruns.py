@@ -104,8 +104,8 @@ class Reruns:
     async def pasts(self, jobs: Sequence[Doc], session: AsyncClientSession | None = None) -> list[Past]:
         """Return jobs with their tasks, what their newest outputs were made by, and their pipelines."""
         tasks: dict[str, list[Doc]] = {each["_id"]: [] for each in jobs}
-        found = self._db["tasks"].find({"job": {"$in": list(tasks)}}, session=session).sort("revision", 1)
-        async for task in found:
+        found = await self._db["tasks"].find({"job": {"$in": list(tasks)}}, session=session).to_list()
+        for task in sorted(found, key=lambda task: task["revision"]):
             tasks[task["job"]].append(task)
         ids = [each for own in tasks.values() for each in newest_outputs(own)]
         cursor = self._db["outputs"].find({"_id": {"$in": ids}}, _MADE_BY, session=session)
