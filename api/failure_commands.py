@@ -96,9 +96,10 @@ def retry(
     if (params or force) and not from_stage:
         raise MillraceError("--params and --force need --from")
     if from_stage:
-        again = {"stage": from_stage, "force": str(force).lower()}
         body = {"params": read_params(params)} if params else {}
-        view = RestClient(url).post_json(f"/v1/jobs/{job}/retry", body, **again)
+        view = RestClient(url).post_json(
+            f"/v1/jobs/{job}/retry", body, stage=from_stage, force=str(force).lower()
+        )
         print_json(view) if as_json else out.print(view["state"])
         return
     _act(RestClient(url), "retry", job, which, everything=everything, as_json=as_json)

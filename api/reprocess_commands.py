@@ -46,7 +46,7 @@ def plan(
 ) -> None:
     """Tell how many jobs, pages and tokens a reprocess would take, and what it reuses. Changes nothing."""
     request = _request(stage, model, params, filters, since, until, force=force)
-    found = RestClient(url).post_json("/v1/reprocess/plan", request)
+    found = RestClient(url).post_json("/v1/reprocess/plan", request, patient=True)
     print_json(found) if as_json else _show_plan(found)
 
 
@@ -77,7 +77,7 @@ def reprocess(
         request = _request(stage, model, params, filters, since, until, force=force)
         request["hold"] = hold
         if not yes:
-            _show_plan(client.post_json("/v1/reprocess/plan", request))
+            _show_plan(client.post_json("/v1/reprocess/plan", request, patient=True))
             typer.confirm("Run them again?", abort=True)
         resume = client.post_json("/v1/reprocess", {**request, **({"name": name} if name else {})})["id"]
         if not as_json:

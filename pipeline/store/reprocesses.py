@@ -19,8 +19,8 @@ from pipeline.store.driver import Doc, translated
 from pipeline.store.reruns import Reruns
 from pipeline.transitions import OPEN_JOB
 
-AT_ONCE = 50
-"""Jobs that are looked at, and may begin, in one transaction."""
+AT_ONCE = 20
+"""Jobs that are looked at, and may begin, in one transaction: it holds their locks for some milliseconds."""
 
 EXAMPLES = 20
 """Jobs that are named of those that can't run again."""
