@@ -8,7 +8,19 @@ import anyio
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from api import batches, failures, health, operations, pages, rest, schedules, streams, submissions, usage
+from api import (
+    batches,
+    failures,
+    health,
+    operations,
+    pages,
+    reprocessing,
+    rest,
+    schedules,
+    streams,
+    submissions,
+    usage,
+)
 from api.page import page_routes
 from api.problems import install_handlers
 from api.seals import KEY_BYTES, KEY_NAME, Seals
@@ -76,6 +88,7 @@ def create_app(
         pages,
         failures,
         batches,
+        reprocessing,
         schedules,
         operations,
         usage,

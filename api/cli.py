@@ -19,7 +19,9 @@ from api.failure_commands import attempts, discard, failures, retry
 from api.logs import configure_logging
 from api.operating import drain, limit, limits, pause, pauses, resume, services, unlimit, why
 from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
+from api.reprocess_commands import plan, reprocess
 from api.rest_client import RestClient
+from api.run_commands import diff, promote, runs
 from api.schedule_commands import app as schedule_commands
 from api.usage_commands import budget, budgets, usage
 from pipeline.errors import MillraceError
@@ -215,12 +217,16 @@ def jobs(
 def show(
     job: JobId,
     output: Annotated[str | None, typer.Option(help="Print what this stage wrote.")] = None,
+    revision: Annotated[int | None, typer.Option(min=1, help="With --output: in this run.")] = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
     """Show a job, or what one of its stages wrote."""
     client = RestClient(url)
-    found = client.get(f"/v1/jobs/{job}/outputs/{output}" if output else f"/v1/jobs/{job}")
+    if revision is not None and output is None:
+        raise MillraceError("--revision needs --output")
+    run = {} if revision is None else {"revision": revision}
+    found = client.get(f"/v1/jobs/{job}/outputs/{output}", **run) if output else client.get(f"/v1/jobs/{job}")
     if as_json or output:
         print_json(found)
         return
@@ -263,7 +269,7 @@ def cancel(job: JobId, url: Url = DEFAULT_URL) -> None:
     out.print(RestClient(url).post(f"/v1/jobs/{job}/cancel")["state"])
 
 
-for command in (retry, discard, failures, attempts):
+for command in (retry, discard, failures, attempts, plan, reprocess, runs, diff, promote):
     app.command()(command)
 
 

@@ -6,7 +6,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
+from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json, read_params
 from api.rest_client import RestClient
 from pipeline.errors import MillraceError
 
@@ -70,6 +70,12 @@ def retry(
     from_stage: Annotated[
         str | None, typer.Option("--from", help="Run an ended job again from this stage on.")
     ] = None,
+    params: Annotated[
+        str | None, typer.Option(help='With --from, JSON over the job\'s own: {"ocr": {"dpi": 300}}')
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --from: reuse no output of the stages after it.")
+    ] = False,
     tenant: Tenant = None,
     pipeline: OfPipeline = None,
     stage: Stage = None,
@@ -85,10 +91,18 @@ def retry(
     Without a job: all failures that the options name.
     """
     which = _given(tenant=tenant, pipeline=pipeline, stage=stage, reason=reason, since=since, until=until)
-    again = {"stage": from_stage} if from_stage else {}
     if from_stage and job is None:
         raise MillraceError("--from needs a job")
-    _act(RestClient(url), "retry", job, again, which, everything=everything, as_json=as_json)
+    if (params or force) and not from_stage:
+        raise MillraceError("--params and --force need --from")
+    if from_stage:
+        body = {"params": read_params(params)} if params else {}
+        view = RestClient(url).post_json(
+            f"/v1/jobs/{job}/retry", body, stage=from_stage, force=str(force).lower()
+        )
+        print_json(view) if as_json else out.print(view["state"])
+        return
+    _act(RestClient(url), "retry", job, which, everything=everything, as_json=as_json)
 
 
 def discard(
@@ -105,7 +119,7 @@ def discard(
 ) -> None:
     """Give up a failed job, or all failures that the options name: they stay failed, and leave the list."""
     which = _given(tenant=tenant, pipeline=pipeline, stage=stage, reason=reason, since=since, until=until)
-    _act(RestClient(url), "discard", job, {}, which, everything=everything, as_json=as_json)
+    _act(RestClient(url), "discard", job, which, everything=everything, as_json=as_json)
 
 
 def _given(**options: str | None) -> dict[str, str]:
@@ -116,7 +130,6 @@ def _act(
     client: RestClient,
     verb: str,
     job: str | None,
-    options: dict[str, str],
     which: dict[str, str],
     *,
     everything: bool,
@@ -128,7 +141,7 @@ def _act(
             f"say what to {verb}: a job; or failures, by --reason, --stage and so on; or --all"
         )
     if job is not None:
-        view = client.post(f"/v1/jobs/{job}/{verb}", **options)
+        view = client.post(f"/v1/jobs/{job}/{verb}")
         print_json(view) if as_json else out.print(view["state"])
         return
     handled = 0

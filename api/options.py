@@ -16,6 +16,21 @@ JobId = Annotated[str, typer.Argument(help="A job's id.")]
 out = Console(emoji=False)
 
 
+def read_params(text: str) -> Any:
+    """Read params by stage, as given to a command.
+
+    Raises:
+        BadParameter: they are no JSON object.
+    """
+    try:
+        params = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--params is no JSON: {error}") from error
+    if not isinstance(params, dict):
+        raise typer.BadParameter('--params is by stage: {"ocr": {"dpi": 300}}')
+    return params
+
+
 def print_json(value: Any) -> None:
     """Print a value for programs."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")

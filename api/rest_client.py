@@ -63,9 +63,10 @@ class RestClient:
         """Delete something."""
         self._request("DELETE", path)
 
-    def post_json(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return what a POST with a JSON body answers."""
-        return self._json("POST", path, json=dict(body))
+    def post_json(self, path: str, body: Mapping[str, Any], *, patient: bool = False, **query: str) -> Any:
+        """Return what a POST with a JSON body answers; when `patient`, however long that takes."""
+        options = {"timeout": None} if patient else {}
+        return self._json("POST", path, json=dict(body), params=query, **options)
 
     def events(self, path: str) -> Iterator[tuple[str, Json]]:
         """Yield the events of a stream until it ends, coming back by the last id when the line breaks.

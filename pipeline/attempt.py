@@ -17,8 +17,9 @@ from pipeline.committer import Committer
 from pipeline.context import Progress
 from pipeline.crashpoints import crash_point
 from pipeline.leases import Holding, Leases
-from pipeline.model import Task
+from pipeline.model import StageOutput, Task
 from pipeline.patience import until_available
+from pipeline.recipe import Recipe
 from pipeline.services import Services
 from pipeline.stage import Stage
 from pipeline.store import Store
@@ -177,6 +178,11 @@ class Attempt:
         return await until_available(
             lambda: outputs.body(task.job, stage, revision, as_of=task.as_of), "reading an output"
         )
+
+    async def reusable(self, recipe: Recipe) -> StageOutput | None:
+        """Return this stage's newest earlier output of the same recipe, if all before it was the same."""
+        reuse = self._desk.store.reuse
+        return await until_available(lambda: reuse.find(self._task, recipe), "looking for an earlier output")
 
     async def previous(self) -> Mapping[str, Any] | None:
         """Return the body of this stage's newest earlier output of the same input and version."""

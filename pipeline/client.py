@@ -10,9 +10,13 @@ import anyio
 from pipeline import telemetry
 from pipeline.batches import cancel_jobs, conclude
 from pipeline.crashpoints import crash_point
+from pipeline.diff import DiffView, diff
 from pipeline.errors import NotFound, StateConflict, SubmissionError
-from pipeline.model import DEFAULT_TENANT
+from pipeline.model import DEFAULT_TENANT, Anew
 from pipeline.reasons import WhyView, why
+from pipeline.reprocess import Plan, Reprocess, Reprocesses
+from pipeline.rerun import Asked, newest_params
+from pipeline.runs import RunView, output_revision, run_views
 from pipeline.store import Store
 from pipeline.store.documents import CHUNK_BYTES, InlineFile, StoredFile
 from pipeline.store.tasks import document_reference
@@ -105,28 +109,57 @@ class Client:
         names = await self.stage_names() if any("stages" not in job for job in jobs) else {}
         return [job_view(job, tasks[job["_id"]], names.get(job["pipeline"], [])) for job in jobs]
 
-    async def output(self, job: str, stage: str) -> dict[str, Any]:
-        """Return the body of a stage's newest output.
+    async def output(self, job: str, stage: str, revision: int | None = None) -> dict[str, Any]:
+        """Return the body of a stage's output in a run; without one in that which is the job's result.
+
+        That is the run that was promoted, else the newest that has succeeded; until there is one, the stage's
+        newest output.
 
         Raises:
-            NotFound: this tenant has no such job, or the stage has not written its output.
+            NotFound: this tenant has no such job, there is no such run, or the stage has not written its
+                output in it.
         """
-        await self._store.jobs.get(job, self.tenant)
-        tasks = [task for task in await self._store.jobs.tasks([job]) if task["stage"] == stage]
-        if not tasks:
-            raise NotFound(f"job {job} has no output of stage {stage!r} (yet)")
-        return await self._store.outputs.body(job, stage, tasks[-1]["revision"])
+        found = await self._store.jobs.get(job, self.tenant)
+        tasks = await self._store.jobs.tasks([job])
+        return await self._store.outputs.body(job, stage, output_revision(found, tasks, stage, revision))
+
+    async def runs(self, job: str) -> list[RunView]:
+        """Return a job's runs, oldest first.
+
+        Raises:
+            NotFound: this tenant has no such job.
+        """
+        found = await self._store.jobs.get(job, self.tenant)
+        return run_views(found, await self._store.jobs.tasks([job]))
+
+    async def diff(self, job: str, before: int | None = None, after: int | None = None) -> DiffView:
+        """Tell what is other between two runs, field by field; by default the newest two that have succeeded.
+
+        Raises:
+            NotFound: this tenant has no such job, or the job no such runs.
+        """
+        found = await self._store.jobs.get(job, self.tenant)
+        return await diff(self._store, found, await self._store.jobs.tasks([job]), before, after)
+
+    async def promote(self, job: str, revision: int | None) -> JobView:
+        """Make a run that has succeeded the job's result, whatever runs later; None: the newest, as before.
+
+        Raises:
+            NotFound: this tenant has no such job, or the job no such run.
+            StateConflict: the run has not succeeded.
+        """
+        await self._store.reruns.promote(job, self.tenant, revision)
+        return await self.get(job)
 
     async def save_document(self, job: str, path: Path) -> Mapping[str, Any]:
-        """Write a job's document to a local file; returns the job's params, by stage.
+        """Write a job's document to a local file; returns the params of its newest revision, by stage.
 
         Raises:
             NotFound: this tenant has no such job, or its document is gone.
         """
         found = await self._store.jobs.submitted(job, self.tenant)
         await self._store.documents.save(document_reference(found["document"]), path)
-        params: Mapping[str, Any] = found.get("params", {})
-        return params
+        return newest_params(found, await self._store.jobs.tasks([job]))
 
     async def cancel(self, job: str) -> JobView:
         """Cancel a job; a running attempt stops when it hears of it.
@@ -161,21 +194,39 @@ class Client:
             raise StateConflict(f"job {job} is {before['state']}: it cannot be discarded")
         return view
 
-    async def retry(self, job: str, stage: str | None = None) -> JobView:
+    async def retry(
+        self,
+        job: str,
+        stage: str | None = None,
+        *,
+        params: Mapping[str, Mapping[str, Any]] | None = None,
+        force: bool = False,
+    ) -> JobView:
         """Try a failed job's failed stage again, finished parts kept; or run an ended job from `stage` on.
 
-        With a stage, it and those after it run anew, on the newest outputs of those before it; their
-        earlier outputs stay, and `output` returns the newest.
+        With a stage, it runs anew on the newest outputs of those before it, and so do those after it of
+        which anything that they depend on is other than before; with `force` all of them. Earlier outputs
+        stay.
+
+        Args:
+            job: The job's id.
+            stage: The stage from which on it is run again.
+            params: By stage, laid over those that the job has: a value replaces another, None removes it.
+            force: Run every stage from there on.
 
         Raises:
             NotFound: this tenant has no such job.
             StateConflict: it has not failed; or, with a stage: it has not ended, has no such stage, or a
                 stage before that one has not succeeded.
+            SubmissionError: params or `force` without a stage.
         """
-        if stage is None:
-            await self._store.jobs.retry(job, self.tenant)
+        if stage is not None:
+            anew: Anew = "all" if force else "first"
+            await self._store.reruns.rerun(job, self.tenant, Asked(stage, params or {}, anew))
+        elif params or force:
+            raise SubmissionError("say from which stage on the job is to be run again")
         else:
-            await self._store.jobs.rerun(job, self.tenant, stage)
+            await self._store.jobs.retry(job, self.tenant)
         return await self.get(job)
 
     async def why(self, job: str) -> WhyView:
@@ -262,6 +313,35 @@ class Client:
         await cancel_jobs(self._store.batches, batch)
         await conclude(self._store.batches, batch)
         return await self.batch(batch)
+
+    async def plan(self, request: Reprocess) -> Plan:
+        """Return how many jobs, pages and tokens a reprocess would take now, and what it would reuse."""
+        return await Reprocesses(self._store, self.tenant).plan(request)
+
+    async def reprocess(
+        self,
+        request: Reprocess | None = None,
+        *,
+        id: str | None = None,  # noqa: A002
+        name: str | None = None,
+    ) -> BatchView:
+        """Run ended jobs again, what of them would be other; returns their batch, once all have begun.
+
+        With an id, as a batch has it, it may be called again after a crash: it goes on, and no job begins
+        twice. Without a request it goes on with that of the id. A job belongs to this batch from then on.
+
+        Raises:
+            SubmissionError: it is not valid, or the id is that of another batch.
+            NotFound: without a request: this tenant has no such reprocess.
+        """
+        reprocesses = Reprocesses(self._store, self.tenant)
+        if request is not None:
+            id = await reprocesses.create(request, id=id, name=name)  # noqa: A001
+        elif id is None:
+            raise SubmissionError("say what is to be run again, or give the id of a reprocess to go on with")
+        while await reprocesses.go_on(id):
+            pass
+        return await self.batch(id)
 
     async def _require_open(self, batch: str | None) -> None:
         if batch is None:

@@ -41,6 +41,8 @@ POINTS = {
     "gap.healed": "a gap is reconciled, and not closed",
     "batch.due": "the last job of a batch may have ended, and the batch has not",
     "batch.cancelling": "some jobs of a batch are cancelled, and not all",
+    "reprocess.written": "some jobs of a reprocess have their next revision, and that is not committed",
+    "reprocess.begun": "some jobs of a reprocess run again, and the others do not",
     "schedule.due": "a schedule is due, and not fired",
     "schedule.fired": "a tick is fired: its job is submitted, or its task has this worker's lease",
     "cleanup.written": "a job is removed with what belongs to it, and that is not committed",

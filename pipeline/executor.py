@@ -71,6 +71,10 @@ class Executor:
 
     async def _call(self, stage: Stage, holding: Holding, services: Attempt) -> Outcome:
         task, outputs = holding.task, self.desk.store.outputs
+        recipe = stage.recipe(task.params.get(stage.name) or {})
+        if task.may_reuse and (reused := await services.reusable(recipe)):
+            _log.info("reused an earlier output", extra={"task": task.id})
+            return Succeeded(reused, None)
         before = self.pipeline.without(task.skip).before(stage.name)
         document = Document(
             name=task.document.name,
@@ -103,7 +107,7 @@ class Executor:
         )
         crash_point("attempt.returned", lambda: [task.id])
         stored = await until_available(
-            lambda: outputs.prepare(task, output.model_dump(mode="json"), stage_version=stage.version),
+            lambda: outputs.prepare(task, output.model_dump(mode="json"), recipe),
             "storing an output",
         )
         crash_point("output.stored", lambda: [task.id])

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pipeline.context import Progress
 from pipeline.limit import Account
+from pipeline.recipe import Recipe
 
 _PROCESS, _number = secrets.token_hex(10), itertools.count()
 """What makes the ids of this process's changes unique, cheaply."""
@@ -23,6 +24,9 @@ _PROCESS, _number = secrets.token_hex(10), itertools.count()
 JobState = Literal["submitted", "running", "succeeded", "failed", "cancelled"]
 BatchState = Literal["running", "succeeded", "failed", "cancelled"]
 TaskState = Literal["ready", "running", "succeeded", "failed", "cancelled"]
+Anew = Literal["first", "changed", "all"]
+"""What of a later revision runs, and does not take an earlier output of the same input and recipe: its first
+stage and what differs, what differs alone, or all."""
 
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 DEFAULT_TENANT = "default"
@@ -181,6 +185,15 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """How a job is run again; of tasks of later revisions than the first."""
+
+    anew: Anew
+    params: Mapping[str, Any] | None = None
+    """Of the whole job, by stage, instead of those that it was submitted with; None: these."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A claimed task, with what its attempt needs of the job."""
 
@@ -220,6 +233,16 @@ class Task:
         """What operators call its stage."""
         return f"stage:{self.pipeline}/{self.stage}"
 
+    again: Again | None = None
+    """How its revision was begun; None of the first one."""
+
+    @property
+    def may_reuse(self) -> bool:
+        """Tell whether an earlier output of the same input and recipe is as good as a new one."""
+        if self.again is None or self.again.anew == "all":
+            return False
+        return self.again.anew == "changed" or self.revision in self.inputs.values()
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -241,9 +264,11 @@ class StageOutput:
     size: int
     """Bytes of the body as canonical JSON."""
     input_sha256: str
-    stage_version: int
+    recipe: Recipe
     file_id: Any = None
     """Set when the body was too large for a document and lies in GridFS."""
+    reused_from: int | None = None
+    """The earlier revision that wrote it, when the stage did not run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from pydantic import BaseModel
 from pipeline.context import Document, StageContext
 from pipeline.cost import Cost
 from pipeline.errors import DefinitionError
+from pipeline.recipe import LONGEST_ENGINE, Recipe, params_hash
 from pipeline.threads import Threads
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -83,12 +84,17 @@ class Stage:
     made_by: type[Any] | None = None
     """The class of which `function` is the method `run`; None for a function."""
 
+    engine: Callable[[], str] | None = None
+    """Tells what its outputs depend on beside input, version and params."""
+
+    def recipe(self, params: Mapping[str, Any]) -> Recipe:
+        """Return by what an output would be made now, with these params of the stage."""
+        engine = None if self.engine is None else self.engine()[:LONGEST_ENGINE]
+        return Recipe(self.version, params_hash(params), engine)
+
     def key_of(self, tenant: str, params: Mapping[str, Any]) -> str | None:
         """Return the key of a task of this tenant with these params of the stage, cut at 100 characters."""
-        if self.key is None:
-            return None
-        values = {"tenant": tenant, **params}
-        return _PLACE.sub(lambda place: str(values.get(place[1], "")), self.key)[:_LONGEST_KEY]
+        return None if self.key is None else filled_key(self.key, tenant, params)
 
     @property
     def units(self) -> frozenset[str]:
@@ -142,6 +148,7 @@ def stage(
     retry: RetryPolicy | None = None,
     key: str | None = None,
     cost: Cost | Sequence[Cost] = (),
+    engine: Callable[[], str] | None = None,
 ) -> Callable[[StageFunction | type[Any]], Stage]:
     """Make a `Stage` of a function `(input, context)` or `(input, context, params)`, or of a class.
 
@@ -156,8 +163,10 @@ def stage(
     `cost` is what operators can limit by rate, such as ``Cost("tokens", reserve=2000)``: taken as an attempt
     begins, and settled at its end with what it has told by `StageContext.used`.
 
-    Raise `version` when the function's output changes: checkpoints of the old version are then not
-    reused.
+    Raise `version` when the function's output changes: checkpoints and outputs of the old version are then
+    not reused. `engine` is called before each attempt and tells, in at most 200 characters, what else its
+    outputs depend on: a model, settings, the version of a library. When a job is run again, a stage whose
+    input, version, params and engine are what they were takes its earlier output over.
 
     Raises:
         DefinitionError: a name, a signature or a class that cannot work; the message says which and why.
@@ -191,9 +200,16 @@ def stage(
             key=key,
             costs=costs,
             made_by=made_by,
+            engine=engine,
         )
 
     return define
+
+
+def filled_key(pattern: str, tenant: str, params: Mapping[str, Any]) -> str:
+    """Return a stage's key for a tenant and params of the stage, cut at 100 characters."""
+    values = {"tenant": tenant, **params}
+    return _PLACE.sub(lambda place: str(values.get(place[1], "")), pattern)[:_LONGEST_KEY]
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

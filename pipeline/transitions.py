@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.context import Document, Progress
 from pipeline.model import (
+    Again,
     Change,
     Failure,
     Hold,
@@ -99,17 +100,22 @@ def complete(task: Task, result: Succeeded, pipeline: Pipeline, hold: Hold | Non
         "tenant": task.tenant,
         "stage": task.stage,
         "revision": task.revision,
-        "stage_version": output.stage_version,
+        "stage_version": output.recipe.version,
+        "params": output.recipe.params,
+        **({} if output.recipe.engine is None else {"engine": output.recipe.engine}),
         "claim_id": task.lease.claim_id,
         "fence": task.lease.fence,
         "input_sha256": output.input_sha256,
         "sha256": output.sha256,
         "size": output.size,
         **({"body": output.body} if output.file_id is None else {"file_id": output.file_id}),
+        **({} if output.reused_from is None else {"reused_from": output.reused_from}),
     }
     ended = _TASK_SUCCEEDED
     if result.progress is not None:
         ended = _at_once({**ended["$set"], "progress": asdict(result.progress)}, "finished_at")
+    elif output.reused_from is not None:
+        ended = _at_once({**ended["$set"], "reused_from": output.reused_from}, "finished_at")
     guard = Write("tasks", held(task.id, task.lease), ended)
     following = pipeline.after(task.stage)
     if following is None:
@@ -271,13 +277,15 @@ def end_batch(counts: Mapping[str, int], *, cancelled: bool) -> Json:
     return {"$set": {**_finished(state), "counts": literal(dict(counts))}}
 
 
-def reopen_job(revision: int | None = None) -> Json:
+def reopen_job(revision: int | None = None, **others: Any) -> Json:
     """Return the update of an ended job of which a stage is run again, under a new revision when given.
 
-    A deadline that was given with the job is over; the pipeline's own time limit begins afresh.
+    A deadline that was given with the job is over; the pipeline's own time limit begins afresh. `others` are
+    fields to set besides, such as a batch that it belongs to now.
     """
     limit = {"$cond": [{"$gt": ["$time_limit", 0]}, {"$add": ["$$NOW", "$time_limit"]}, None]}
-    update: dict[str, Any] = {"state": "running", **_AFRESH, "deadline": limit}
+    set_too = {name: literal(value) for name, value in others.items()}
+    update: dict[str, Any] = {"state": "running", **_AFRESH, "deadline": limit, **set_too}
     return {"$set": update if revision is None else {**update, "revision": revision}}
 
 
@@ -306,10 +314,19 @@ def reopen_task() -> Json:
     return {"$set": {**_released(), "run_at": "$$NOW", "attempt": 0, "deaths": 0, "finished_at": None}}
 
 
-def rerun_task(earlier: Json, revision: int, inputs: Mapping[str, int], given: Json) -> dict[str, Any]:
+def again_record(again: Again) -> Json:
+    """Return what a task says of how its revision was begun."""
+    given = {} if again.params is None else {"params": dict(again.params)}
+    return {"anew": again.anew, **given}
+
+
+def rerun_task(
+    earlier: Json, revision: int, inputs: Mapping[str, int], given: Json, again: Json | None
+) -> dict[str, Any]:
     """Return the task that runs a stage again under a new revision, made of the stage's earlier task.
 
-    `inputs` are the revisions of earlier outputs, `given` what it works on: `{sha256, output}`.
+    `inputs` are the revisions of earlier outputs, `given` what it works on: `{sha256, output}`, `again` how
+    the revision is begun.
     """
     kept = ("job", "tenant", "pipeline", "pipeline_version", "stage", "priority", "max_attempts")
     return {
@@ -321,6 +338,7 @@ def rerun_task(earlier: Json, revision: int, inputs: Mapping[str, int], given: J
         "input": dict(given),
         "traceparent": earlier.get("traceparent"),
         **({"skip": earlier["skip"]} if earlier.get("skip") else {}),
+        **({} if again is None else {"again": again}),
         **_FRESH,
         **{name: earlier[name] for name in ("key", "cost") if name in earlier},
     }
@@ -362,6 +380,7 @@ def _new_task(
         "max_attempts": stage.retry.max_attempts,
         "traceparent": job.traceparent,
         **({"skip": sorted(pipeline.skipped)} if pipeline.skipped else {}),
+        **({"again": again_record(job.again)} if isinstance(job, Task) and job.again else {}),
         **_FRESH,
         **_begun(run_at, hold),
         **_limited(job, stage, given),
@@ -485,7 +504,8 @@ def _by(attempt: int, worker: str) -> Json:
 
 def resubmit(job: Json) -> Change:
     """`running` → `submitted`, for a job without any task: admission takes it again."""
-    return Change(guard=_as_read(job, {"state": "submitted", "started_at": None, **_AFRESH}))
+    afresh = {**_AFRESH, "started_at": None, "promoted": "$$REMOVE"}
+    return Change(guard=_as_read(job, {"state": "submitted", **afresh}))
 
 
 def readmit(job: Json, version: int, stages: Sequence[str]) -> Change:
@@ -516,7 +536,7 @@ def extend(job: Json, done: Json, following: Json, given: Json) -> Change:
         "max_attempts": following["max_attempts"],
     }
     inputs = {**done["inputs"], done["stage"]: done["revision"]}
-    successor = rerun_task(like, done["revision"], inputs, given)
+    successor = rerun_task(like, done["revision"], inputs, given, done.get("again"))
     return Change(guard=_as_read(job, {}), creates=(("tasks", successor),))
 
 

@@ -56,6 +56,8 @@ class StageView(BaseModel):
     finished_at: datetime | None = None
     error: ErrorView | None = None
     """Of its last failed attempt, whatever came after."""
+    reused_from: int | None = None
+    """The earlier revision of which it took the output over; it did not run."""
 
 
 class DocumentView(BaseModel):
@@ -88,6 +90,10 @@ class JobView(BaseModel):
     discarded_at: datetime | None
     """When somebody gave up a job that had failed."""
     error: ErrorView | None
+    revision: int
+    """Of its newest run; 1 until it is run again."""
+    promoted: int | None
+    """The revision whose outputs are its result, where somebody chose; else the newest that has succeeded."""
     stages: list[StageView]
 
 
@@ -137,6 +143,26 @@ class BatchCounts(BaseModel):
     cancelled: int = 0
 
 
+class ReprocessView(BaseModel):
+    """How far a batch is that runs ended jobs again."""
+
+    stage: str | None
+    params: dict[str, list[str]]
+    """The names of those that are other, by stage."""
+    which: dict[str, Any]
+    force: bool
+    hold: bool
+    begun: int
+    """Jobs that run again, or did."""
+    unchanged: int
+    """Jobs that would give the same, and were left as they are."""
+    refused: int
+    examples: list[dict[str, str]]
+    """Some of those that could not run again, and why."""
+    done: bool
+    """Every job was looked at."""
+
+
 class BatchView(BaseModel):
     """Many jobs as one."""
 
@@ -151,6 +177,8 @@ class BatchView(BaseModel):
     """As they are; once the batch has ended, as they were then."""
     cancelled: bool
     """Somebody asked for that."""
+    reprocess: ReprocessView | None
+    """Of a batch that runs ended jobs again."""
     created_at: datetime
     finished_at: datetime | None
 
@@ -166,9 +194,21 @@ def batch_view(batch: Mapping[str, Any], counts: Mapping[str, int]) -> BatchView
         total=None if total is None else int(total),
         jobs=BatchCounts(**(batch.get("counts") or counts)),
         cancelled=batch.get("cancelled", False),
+        reprocess=_reprocess_view(batch.get("reprocess")),
         created_at=batch["created_at"],
         finished_at=batch.get("finished_at"),
     )
+
+
+def _reprocess_view(stored: Mapping[str, Any] | None) -> ReprocessView | None:
+    if stored is None:
+        return None
+    request = stored["request"]
+    # Values may be secrets, such as a document's password.
+    names = {stage: sorted(values) for stage, values in request["params"].items()}
+    shown = {name: request[name] for name in ("stage", "which", "force", "hold")}
+    counts = {name: stored[name] for name in ("begun", "unchanged", "refused", "examples", "done")}
+    return ReprocessView(params=names, **shown, **counts)
 
 
 def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: Sequence[str]) -> JobView:
@@ -204,6 +244,8 @@ def job_view(job: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], names: 
         finished_at=job.get("finished_at"),
         discarded_at=job.get("discarded_at"),
         error=job.get("error"),
+        revision=job.get("revision") or 1,
+        promoted=job.get("promoted"),
         stages=stages,
     )
 
@@ -221,7 +263,7 @@ def attempt_views(tasks: Iterable[Mapping[str, Any]]) -> list[AttemptView]:
 
 def stage_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Pick, from a task or from what an event says has changed, what people are shown."""
-    shown = ("state", "attempt", "max_attempts", "progress", "started_at", "finished_at")
+    shown = ("state", "attempt", "max_attempts", "progress", "started_at", "finished_at", "reused_from")
     picked = {name: fields[name] for name in shown if name in fields}
     if fields.get("errors"):
         last = fields["errors"][-1]

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline import Pipeline, transitions
 from pipeline.model import Change, Submitted, Succeeded, Task, queue_name
+from pipeline.recipe import Recipe
 from pipeline.store import Store
 from pipeline.store.commits import MAX_BATCH, Commits
 from pipeline.submission import job_document
@@ -91,7 +92,7 @@ async def completion(
     store: Store, task: Task, body: Mapping[str, Any] | None = None, *, pipeline: Pipeline = COUNTING
 ) -> Change:
     """The change that ends a task with this output."""
-    prepared = await store.outputs.prepare(task, body or {"text": "one two three"}, stage_version=1)
+    prepared = await store.outputs.prepare(task, body or {"text": "one two three"}, Recipe(1))
     return transitions.complete(task, Succeeded(prepared, None), pipeline)
 
 

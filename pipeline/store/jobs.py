@@ -16,8 +16,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 from pipeline import transitions
 from pipeline.crashpoints import crash_point
 from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, StoreUnavailable, SubmissionError
-from pipeline.model import FINAL_STATES, ids_of_job, ids_of_tenant, stages_at_work
-from pipeline.store.commits import create_task
+from pipeline.model import FINAL_STATES, ids_of_job, ids_of_tenant
 from pipeline.store.driver import UNSTORABLE, Client, Doc, translated, until_first
 
 IDEMPOTENCY = timedelta(days=1)
@@ -43,7 +42,6 @@ class Jobs:
         self._client = client
         self._jobs = db["jobs"]
         self._tasks = db["tasks"]
-        self._outputs = db["outputs"]
         self._timeout = timeout
 
     @translated
@@ -172,57 +170,6 @@ class Jobs:
         return await until_first(self._jobs, _WITH_DEADLINE, "deadline")
 
     @translated
-    async def rerun(self, job: str, tenant: str, stage: str) -> None:
-        """Run an ended job again from a stage on, in one transaction: a new revision, nothing overwritten.
-
-        The outputs of the stages before it are used as they are; what it and the later stages wrote
-        stays, under the earlier revision.
-
-        Raises:
-            NotFound: this tenant has no such job.
-            StateConflict: the job has not ended, it has no such stage, or a stage before it has not
-                succeeded.
-        """
-
-        async def run(session: AsyncClientSession) -> None:
-            found = await self._jobs.find_one({"_id": job, "tenant": tenant}, session=session)
-            if found is None or found["state"] not in FINAL_STATES:
-                raise await self._refusal(job, tenant, "run again", session)
-            tasks = await self._tasks.find({"job": job}, session=session).sort("revision", 1).to_list()
-            task = await self._again(found, tasks, stage, session)
-            match = {"_id": job, "tenant": tenant, "state": {"$in": sorted(FINAL_STATES)}}
-            reopened = await self._jobs.update_one(
-                match, [transitions.reopen_job(task["revision"])], session=session
-            )
-            if not reopened.matched_count:
-                raise await self._refusal(job, tenant, "run again", session)
-            await self._tasks.bulk_write([create_task(task)], session=session)
-
-        await self._transaction(run)
-
-    async def _again(self, job: Doc, tasks: list[Doc], stage: str, session: AsyncClientSession) -> Doc:
-        """Make the task that runs a stage again, on the newest outputs of the stages before it."""
-        stages = stages_at_work(job)
-        if stage not in stages:
-            raise StateConflict(
-                f"job {job['_id']} has no stage {stage!r}; it has: {', '.join(stages) or 'none yet'}"
-            )
-        before = stages[: stages.index(stage)]
-        newest = {each["stage"]: each for each in tasks}
-        _require_success(before, newest)
-        earlier = newest[stage]
-        given = earlier["input"]
-        if given["output"] is not None:
-            source = newest[before[-1]]["_id"]
-            output = await self._outputs.find_one({"_id": source}, {"sha256": 1}, session=session)
-            if output is None:
-                raise StateConflict(f"the output {source} is missing: run the job again from {before[-1]!r}")
-            given = {"sha256": output["sha256"], "output": source}
-        inputs = {name: newest[name]["revision"] for name in before}
-        revision = max(each["revision"] for each in tasks) + 1
-        return transitions.rerun_task(earlier, revision, inputs, given)
-
-    @translated
     async def retry(self, job: str, tenant: str) -> None:
         """Try a failed job's failed task again, in one transaction: same revision, checkpoints kept.
 
@@ -266,20 +213,6 @@ class Jobs:
         if found is None:
             return NotFound(f"there is no job {job}")
         return StateConflict(f"job {job} is {found['state']}: it cannot be {verb}")
-
-
-def _require_success(stages: list[str], newest: Mapping[str, Doc]) -> None:
-    """Check that these stages, as they last ran, succeeded one on the other's output.
-
-    Raises:
-        StateConflict: one has not, or was not run again after one before it was.
-    """
-    revision = 1
-    for name in stages:
-        task = newest.get(name)
-        if task is None or task["state"] != "succeeded" or task["revision"] < revision:
-            raise StateConflict(f"stage {name!r} has not succeeded: run the job again from there")
-        revision = task["revision"]
 
 
 def idempotency_hash(job: Mapping[str, Any]) -> str:

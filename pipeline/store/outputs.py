@@ -10,6 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline.errors import NotFound
 from pipeline.model import DocumentReference, StageOutput, Task, task_id
+from pipeline.recipe import Recipe
 from pipeline.store.documents import Documents
 from pipeline.store.driver import Doc, reading, translated
 
@@ -37,7 +38,7 @@ class Outputs:
         self._checkpoints = db["checkpoints"]
         self._documents = documents
 
-    async def prepare(self, task: Task, body: Mapping[str, Any], *, stage_version: int) -> StageOutput:
+    async def prepare(self, task: Task, body: Mapping[str, Any], recipe: Recipe) -> StageOutput:
         """Hash a body, and put it in GridFS when it is large.
 
         Raises:
@@ -53,7 +54,7 @@ class Outputs:
             sha256=hashlib.sha256(encoded).hexdigest(),
             size=len(encoded),
             input_sha256=task.input.sha256,
-            stage_version=stage_version,
+            recipe=recipe,
             file_id=file_id,
         )
 

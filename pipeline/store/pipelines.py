@@ -1,13 +1,17 @@
 """Which pipelines there are: workers register what they host, so that a wrong name is refused early."""
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline.context import Document
+from pipeline.errors import StageError
 from pipeline.stage import Pipeline, Stage
 from pipeline.store.driver import Doc, translated
+
+_log = logging.getLogger("millrace.store")
 
 KEPT_SECONDS = 5.0
 """How long names are kept that were read: a new version's stages show that much later, at most."""
@@ -35,7 +39,8 @@ class Pipelines:
     async def get(self, name: str, version: int) -> Doc | None:
         """Return what this version of a pipeline is, None when no worker ever registered it.
 
-        `stages` has `name`, `version`, `max_attempts`, `takes_document` and `units` of each, in order.
+        `stages` has `name`, `version`, `max_attempts`, `takes_document` and `units` of each, in order, and
+        `key` and `engine` of those that have one.
         """
         return await self._pipelines.find_one({"_id": f"{name}@{version}"})
 
@@ -72,4 +77,16 @@ def _registered(stage: Stage) -> Doc:
         "max_attempts": stage.retry.max_attempts,
         "takes_document": stage.input is Document,
         "units": sorted(stage.units),
+        **({} if stage.key is None else {"key": stage.key}),
+        **_engine(stage),
     }
+
+
+def _engine(stage: Stage) -> Doc:
+    """Return what a stage says of its engine; nothing where it can't, as its attempts will say why."""
+    try:
+        engine = stage.recipe({}).engine
+    except StageError as error:
+        _log.warning("stage %s does not say by what it works: %s", stage.name, error)
+        return {}
+    return {} if engine is None else {"engine": engine}

@@ -12,7 +12,7 @@ from pipeline.model import JOB_ID_PATTERN, PRIORITY_RANGE, TENANT_PATTERN
 from pipeline.store.driver import Doc, translated
 from pipeline.transitions import OPEN_JOB
 
-RELEASE = 2
+RELEASE = 3
 """Of the validators: raise it when one changes. An earlier release that starts later leaves them alone."""
 
 INLINE_LIMIT = 256 * 1024
@@ -131,6 +131,7 @@ _OUTPUT = {
 }
 
 _BATCH = {
+    "title": f"{_TITLE}{RELEASE}",
     "bsonType": "object",
     "required": ["_id", "tenant", "state", "created_at"],
     "additionalProperties": False,
@@ -143,6 +144,7 @@ _BATCH = {
         "state": {"enum": ["running", "succeeded", "failed", "cancelled"]},
         "cancelled": {"bsonType": "bool"},
         "counts": {"bsonType": "object"},
+        "reprocess": {"bsonType": "object"},
         "created_at": {"bsonType": "date"},
         "finished_at": _OPTIONAL_DATE,
     },

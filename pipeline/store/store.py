@@ -30,6 +30,9 @@ from pipeline.store.pipelines import Pipelines
 from pipeline.store.ponds import Ponds
 from pipeline.store.rates import Rates
 from pipeline.store.repair import Repairs, Verification
+from pipeline.store.reprocesses import Reprocesses
+from pipeline.store.reruns import Reruns
+from pipeline.store.reuse import Reuse
 from pipeline.store.schedules import Schedules
 from pipeline.store.strays import Strays
 from pipeline.store.tasks import Tasks
@@ -59,6 +62,9 @@ class Store:
         self.failures = Failures(self.db, self.commits)
         self.tasks = Tasks(self.db)
         self.outputs = Outputs(self.db, self.documents)
+        self.reuse = Reuse(self.db)
+        self.reruns = Reruns(self._client, self.db, self._timeout)
+        self.reprocesses = Reprocesses(self.db, self.reruns)
         self.changes = Changes(self.db)
         self.listeners = Listeners(self.db)
         self.workers = Workers(self.db)

@@ -20,7 +20,7 @@ from pipeline.context import Progress
 from pipeline.crashpoints import crash_point
 from pipeline.errors import StoreUnavailable
 from pipeline.limit import Account, Limit, Refusal
-from pipeline.model import DocumentReference, Input, Lease, Task
+from pipeline.model import Again, DocumentReference, Input, Lease, Task
 from pipeline.store.driver import Doc, is_outage, reading, translated, until_first
 from pipeline.store.permits import Permits, Wanted
 from pipeline.store.ponds import STAGE_QUEUE
@@ -326,6 +326,7 @@ def task_of(
 ) -> Task:
     """Return a claimed task as a value, from its document and its job's; `bodies` are outputs by id."""
     lease = task["lease"]
+    again = again_of(task)
     return Task(
         id=task["_id"],
         job=task["job"],
@@ -340,7 +341,7 @@ def task_of(
         lease=Lease(lease["claim_id"], lease["fence"], lease["worker"], asked_at),
         traceparent=task.get("traceparent"),
         document=document_reference(job["document"]),
-        params=job.get("params", {}),
+        params=job.get("params", {}) if again is None or again.params is None else again.params,
         batch=job.get("batch"),
         inputs=task["inputs"],
         input=Input(task["input"]["sha256"], bodies.get(task["input"]["output"])),
@@ -349,7 +350,14 @@ def task_of(
         skip=frozenset(task.get("skip", ())),
         alone=bool(task.get("deaths")) and task["attempt"] >= task["max_attempts"],
         reserved=reserved or {},
+        again=again,
     )
+
+
+def again_of(task: Mapping[str, Any]) -> Again | None:
+    """Return how a task's revision was begun, as it is stored with it; None of the first one."""
+    again = task.get("again")
+    return None if again is None else Again(again["anew"], again.get("params"))
 
 
 def document_reference(stored: Mapping[str, Any]) -> DocumentReference:

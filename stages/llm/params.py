@@ -38,6 +38,10 @@ class LlmParams(BaseModel, extra="forbid", validate_by_name=True, validate_by_al
     """BCP 47 tag of the summary's language. None: the document's own. The extractive engine, which
     cannot translate, does not heed it."""
 
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """The model's name as the endpoint knows it, one of `MILLRACE_LLM_MODELS`. None: `MILLRACE_LLM_MODEL`.
+    The extractive engine has none, and does not heed it."""
+
     force: bool = False
     """Ask the endpoint also what was asked before; the new answers are remembered."""
 

@@ -1,5 +1,6 @@
 """The operator's settings of the LLM stage, from `MILLRACE_LLM_…` variables."""
 
+import hashlib
 import json
 from datetime import timedelta
 from decimal import Decimal
@@ -77,6 +78,10 @@ class LlmSettings(BaseSettings):
     """How long an answer is used again when a job of the same tenant asks the same of the same text; 0:
     not at all. Default 7 days: answers hold what documents say, and most repeats come soon."""
 
+    models: Annotated[tuple[str, ...], NoDecode] = ()
+    """Models that a job may ask for instead, parted by commas. Default none: what a model costs is the
+    operator's to decide."""
+
     prices: Annotated[dict[str, Price], NoDecode] = {}
     """What models cost, by name as in `model`, per million tokens, as JSON: `{"m": {"input": 0.15, "output":
     0.6}}`, in any one currency. Default none: usage is told in tokens, and its cost is unknown."""
@@ -88,10 +93,45 @@ class LlmSettings(BaseSettings):
     job_tokens: int | None = Field(default=None, ge=1)
     """The same in tokens, of input and output together. Default none."""
 
+    @field_validator("models", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name for each in value.split(",") if (name := each.strip()))
+
     @field_validator("prices", mode="before")
     @classmethod
     def _exact(cls, value: object) -> object:
         return json.loads(value, parse_float=Decimal) if isinstance(value, str) else value
+
+    def of_model(self, model: str | None) -> Self:
+        """Return these settings with the model that a job asks for; None: the operator's.
+
+        Raises:
+            PermanentError: the operator lets no job ask for it.
+        """
+        if model is None or model == self.model:
+            return self
+        if model not in self.models:
+            told = ", ".join(self.models) or "none"
+            raise PermanentError(f"no job may ask for model {model!r}; {PREFIX}MODELS lets it: {told}")
+        return self.model_copy(update={"model": model})
+
+    @classmethod
+    def engine(cls) -> str:
+        """Return what answers depend on: the endpoint, its model and bounds, as a hash where they say much.
+
+        Raises:
+            PermanentError: a variable has a value that cannot be.
+        """
+        settings = cls.read()
+        if settings.base_url is None:
+            return "extractive"
+        bounds = (settings.max_tokens, settings.chunk_tokens, settings.context, settings.tokenizer)
+        rest = (settings.base_url, *bounds, settings.schemas)
+        digest = hashlib.sha256(repr(rest).encode()).hexdigest()
+        return f"openai {settings.model} {digest[:8]}"
 
     @field_validator("schemas", mode="before")
     @classmethod

@@ -23,6 +23,7 @@ EXTRACTION_TIME = timedelta(minutes=5)
     retry=RetryPolicy(max_attempts=5, first=timedelta(seconds=10), factor=3),
     key="llm",
     cost=Cost("tokens", reserve=2000),
+    engine=LlmSettings.engine,
 )
 async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> LlmOutput:
     """Give a document's type, title, summary and key fields, each field with its evidence.
@@ -51,6 +52,7 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
     from stages.llm.endpoint import open_endpoint
     from stages.llm.reader import Reader
 
+    settings = settings.of_model(params.model)
     tally = Tally(context)
     async with open_endpoint(settings, tally.heard, context.service) as endpoint:
         return await Reader(context, endpoint, settings, params, form, tally).read(text, entities)

@@ -1,5 +1,6 @@
 """The operator's settings of the NER stage, from `MILLRACE_NER_…` variables."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -47,6 +48,22 @@ class NerSettings(BaseSettings):
             ValueError: the file can't be read; the message says why and where.
         """
         return () if self.patterns is None else PatternFile.read(self.patterns)
+
+    @classmethod
+    def engine(cls) -> str:
+        """Return what findings depend on beside a job's params: the engines, and all else as a hash.
+
+        Raises:
+            PermanentError: a variable has a value that cannot be, or the file of patterns can't be read.
+        """
+        settings = cls.read()
+        try:
+            patterns = settings.own_patterns()
+        except ValueError as error:
+            raise PermanentError(f"correct {PREFIX}PATTERNS: {error}") from error
+        rest = (settings.spacy_model, settings.gliner_model, settings.locale, patterns)
+        digest = hashlib.sha256(repr(rest).encode()).hexdigest()
+        return f"{'+'.join(settings.engines)} {digest[:8]}"
 
     @classmethod
     def read(cls) -> Self:

@@ -115,4 +115,4 @@ async def _run(context: StageContext, function: Callable[[*Arguments], T], *argu
     return await context.run_process(function, *arguments, timeout=_PART_TIME)
 
 
-ner = stage(name="ner", version=2)(find)
+ner = stage(name="ner", version=2, engine=NerSettings.engine)(find)

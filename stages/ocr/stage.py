@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from pipeline import Cost, Document, PermanentError, StageContext, stage
 from stages.extra import required_packages
+from stages.ocr.installed import installed
 from stages.ocr.language import TEXTRACT, check_languages
 from stages.ocr.page_range import numbers
 from stages.ocr.pages import passing_over, read_earlier
@@ -22,7 +23,7 @@ PAGE_CPU = timedelta(minutes=2)
 """Of processor time, for the same; a page that lies on its side, under two engines, takes ten seconds."""
 
 
-@stage(name="ocr", version=2, cost=Cost("pages"))
+@stage(name="ocr", version=2, cost=Cost("pages"), engine=installed)
 async def ocr(document: Document, context: StageContext, params: OcrParams) -> OcrOutput:
     """Read a PDF, an image, a DOCX, an e-mail, HTML or a plain text: its text with the place of every word.
 

@@ -92,13 +92,15 @@ ELSEWHERE = [
     "cancel.written",
     "batch.due",
     "batch.cancelling",
+    "reprocess.written",
+    "reprocess.begun",
     "schedule.due",
     "schedule.fired",
     "cleanup.written",
     "cleanup.removed",
     "probe.begun",
 ]
-"""In `test_locks`, `test_batches`, `test_upkeep`, and `test_services` of the integration tests."""
+"""In `test_locks`, `test_batches`, `test_reprocess`, `test_upkeep`; `test_services` of the integration tests."""
 
 
 def test_no_point_is_without_a_test() -> None:

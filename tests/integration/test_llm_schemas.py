@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import TemporaryError, run_stage
+from pipeline import PermanentError, TemporaryError, run_stage
 from pipeline.trial import MemoryServices
 from stages.llm import LlmParams, llm
 from stages.outputs import LlmOutput, NerOutput
@@ -107,3 +107,18 @@ async def test_the_same_question_is_paid_for_once_unless_it_is_forced(
         monkeypatch.setenv("MILLRACE_LLM_MODEL", "n")
         assert await tokens() == 12
     assert len(server.requests) == 4
+
+
+async def test_a_job_asks_for_another_model_where_the_operator_lets_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = (recognised("Total 5.25"), NerOutput(entities=[], engine="test"))
+    params = LlmParams(json_schema=SCHEMA, model="large")
+    async with fault_server(says(GOOD)) as server:
+        monkeypatch.setenv("MILLRACE_LLM_BASE_URL", server.base_url)
+        monkeypatch.setenv("MILLRACE_LLM_MODEL", "small")
+        with pytest.raises(PermanentError, match="MILLRACE_LLM_MODELS lets it: none"):
+            await run_stage(llm, file, earlier=earlier, params=params)
+        monkeypatch.setenv("MILLRACE_LLM_MODELS", "large, huge")
+        await run_stage(llm, file, earlier=earlier, params=params)
+    assert [each.body["model"] for each in server.requests] == ["large"]

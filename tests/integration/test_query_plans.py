@@ -4,12 +4,14 @@ The verbs run as they are; the server's profiler tells how it answered them.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from pipeline.model import queue_name
+from pipeline.model import Again, queue_name
+from pipeline.recipe import Recipe
 from pipeline.store import Store
 from pipeline.store.backlog import Backlog
 from pipeline.store.documents import Documents
@@ -324,3 +326,20 @@ async def test_batches(crowded: Store) -> None:
         assert_by_index(await profiled(crowded, verb))
     page = await profiled(crowded, lambda: batches.newest("default", limit=20, before=batch))
     assert_by_index(page)
+
+
+@pytest.mark.parametrize("which", [{}, {"type": "text/plain", "since": datetime(2020, 1, 1, tzinfo=UTC)}])
+async def test_ended_jobs_for_a_reprocess(crowded: Store, which: Doc) -> None:
+    jobs = await admitted(crowded, 5)
+    await crowded.db["jobs"].update_many({"_id": {"$in": jobs}}, {"$set": {"state": "succeeded"}})
+    chosen = {"state": "succeeded", **which}
+    answers = await profiled(crowded, lambda: crowded.reprocesses.ended("default", chosen, "", 50))
+    assert [each["nreturned"] for each in answers if each["ns"].endswith(".jobs")] == [5]
+    assert_by_index(answers)
+
+
+async def test_an_earlier_output_that_may_be_reused(crowded: Store) -> None:
+    [task] = await claimed(crowded)
+    later = replace(task, revision=3, again=Again("changed"))
+    answers = await profiled(crowded, lambda: crowded.reuse.find(later, Recipe(1)))
+    assert_by_index(answers)

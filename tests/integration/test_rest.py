@@ -27,6 +27,7 @@ STAGE_FIELDS = {
     "started_at",
     "finished_at",
     "error",
+    "reused_from",
 }
 BOUNDARY = "limit"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}

@@ -10,6 +10,7 @@ import anyio
 from pipeline import transitions
 from pipeline.errors import MillraceError
 from pipeline.model import DEFAULT_TENANT, Change, Failure, Task
+from pipeline.rerun import Asked
 from pipeline.rescuer import release_worker, rescue
 from pipeline.store.tasks import Tasks
 from pipeline.submission import job_document
@@ -196,11 +197,11 @@ class Ask:
     tenant: str = DEFAULT_TENANT
 
     async def perform(self, world: World) -> Verdict:
-        jobs = world.store.jobs
+        jobs, reruns = world.store.jobs, world.store.reruns
         verbs: Mapping[str, Callable[[], Awaitable[None]]] = {
             "cancel": lambda: jobs.cancel(self.job, self.tenant),
             "retry": lambda: jobs.retry(self.job, self.tenant),
-            "rerun": lambda: jobs.rerun(self.job, self.tenant, self.stage or ""),
+            "rerun": lambda: reruns.rerun(self.job, self.tenant, Asked(self.stage or "", anew="first")),
         }
         try:
             await verbs[self.verb]()

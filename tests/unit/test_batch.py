@@ -20,6 +20,7 @@ from pipeline.model import (
     Task,
     Write,
 )
+from pipeline.recipe import Recipe
 from pipeline.store.batch import Batch, alike, matching, stamped
 from tests.support import COUNTING
 
@@ -52,7 +53,7 @@ def task(number: int, stage: str = "read", claim: str = "claim-1") -> Task:
 
 
 def completed(given: Task, hold: Hold | None = None) -> Change:
-    output = StageOutput({"text": given.job}, "b" * 64, 14, "d" * 64, 1)
+    output = StageOutput({"text": given.job}, "b" * 64, 14, "d" * 64, Recipe(1))
     return transitions.complete(given, Succeeded(output, None), COUNTING, hold)
 
 

@@ -23,6 +23,7 @@ from pipeline.model import (
     Write,
     queue_name,
 )
+from pipeline.recipe import Recipe
 from tests.support import COUNTING
 
 JOB = "acme.0123456789abcdef0123"
@@ -48,7 +49,7 @@ TASK = Task(
     input=Input("d" * 64),
 )
 LAST = replace(TASK, id=f"{JOB}:count:1", stage="count", inputs={"read": 1})
-OUTPUT = StageOutput({"text": "abc"}, "b" * 64, 14, "d" * 64, 1)
+OUTPUT = StageOutput({"text": "abc"}, "b" * 64, 14, "d" * 64, Recipe(1))
 FAILURE = Failure("ValueError", "broken", "page 3", "trace")
 DOCUMENT = {
     "_id": TASK.id,
@@ -236,7 +237,7 @@ def test_a_stage_that_is_run_again_begins_afresh_under_its_new_revision() -> Non
         "state": "failed",
         "commit": "an earlier one",
     }
-    task = transitions.rerun_task(worn, 2, {}, worn["input"])
+    task = transitions.rerun_task(worn, 2, {}, worn["input"], None)
     assert task == {**earlier, "_id": f"{JOB}:read:2", "revision": 2}
 
 

@@ -78,3 +78,15 @@ def test_the_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_job_cannot_choose_the_endpoint_nor_write_the_prompt(params: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         LlmParams.model_validate(params)
+
+
+def test_what_answers_depend_on_is_told_without_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LlmSettings.engine() == "extractive"
+    monkeypatch.setenv("MILLRACE_LLM_BASE_URL", "https://llm.example/v1")
+    monkeypatch.setenv("MILLRACE_LLM_MODEL", "m")
+    engine = LlmSettings.engine()
+    assert engine.startswith("openai m ")
+    assert "example" not in engine
+    assert engine == LlmSettings.engine()
+    monkeypatch.setenv("MILLRACE_LLM_BASE_URL", "https://other.example/v1")
+    assert engine != LlmSettings.engine()
