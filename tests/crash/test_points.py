@@ -100,7 +100,7 @@ ELSEWHERE = [
     "cleanup.removed",
     "probe.begun",
 ]
-"""In `test_locks`, `test_batches`, `test_reprocess`, `test_upkeep`; `test_services` of the integration tests."""
+"""In `test_locks`, `test_batches`, `test_reprocess`, `test_upkeep` and `integration/test_services`."""
 
 
 def test_no_point_is_without_a_test() -> None:

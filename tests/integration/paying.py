@@ -28,7 +28,7 @@ class Use:
 
 def told(server: FaultServer) -> dict[str, str]:
     """Return settings by which pages are chunks, asked about one by one."""
-    chunks = {"max_characters": "500", "concurrency": "1"}
+    chunks = {"chunk_tokens": "200", "concurrency": "1"}
     return {"base_url": server.base_url, "model": "m", "prices": PRICES, **chunks}
 
 
@@ -46,5 +46,5 @@ PAYING = Pipeline("paying", [pages, nothing, llm])
 
 
 def document(count: int, words: str = "Oak and elm.") -> bytes:
-    """A text of so many pages, each one chunk where 500 characters are."""
+    """A text of so many pages, each one chunk where 200 tokens are."""
     return "\f".join(f"Page {number}. " + f"{words} " * 35 for number in range(1, count + 1)).encode()

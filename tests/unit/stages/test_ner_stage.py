@@ -142,6 +142,6 @@ async def test_a_long_page_is_searched_in_pieces(find, services):
     sentence = "The invoice of 12 March 2026 is due.\n"
     count = 3 * LONGEST // len(sentence) // 2
     output = await find(document(sentence * count), services)
-    assert list(services.saved) == ["part-1", "part-2"]
+    assert set(services.saved) == {"part-1", "part-2"}
     assert [each.start for each in output.entities] == [15 + len(sentence) * row for row in range(count)]
     assert {each.text for each in output.entities} == {"12 March 2026"}
