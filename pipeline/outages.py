@@ -60,9 +60,12 @@ class Outages:
             StoreUnavailable: the database is away; what is not written is kept.
         """
         while self._notes:
-            service, decide = self._notes[0]
-            await self._change(service, decide)
-            self._notes.pop(0)
+            note = self._notes.pop(0)  # taken first: as the worker stops, two call this at once
+            try:
+                await self._change(*note)
+            except BaseException:
+                self._notes.insert(0, note)
+                raise
 
     async def begin(self, stage: str) -> Sequence[str]:
         """Ask for the probe of the services for which a stage is parked; returns them, or none.
