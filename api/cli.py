@@ -1,6 +1,5 @@
 """The command line: `millrace --help`."""
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +7,6 @@ from typing import Annotated, Any
 import anyio
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,9 +14,10 @@ from api.batch_commands import app as batch_commands
 from api.batch_commands import watch_batch
 from api.board import board, follow, told
 from api.failure_commands import attempts, discard, failures, retry
-from api.logs import configure_logging
 from api.operating import drain, limit, limits, pause, pauses, resume, services, unlimit, why
 from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
+from api.process_commands import DEFAULT_DATA, Data, app
+from api.refusals import refuse
 from api.reprocess_commands import plan, reprocess
 from api.rest_client import RestClient
 from api.run_commands import diff, promote, runs
@@ -26,82 +25,8 @@ from api.schedule_commands import app as schedule_commands
 from api.usage_commands import budget, budgets, usage
 from pipeline.errors import MillraceError
 
-app = typer.Typer(
-    name="millrace",
-    help="Documents through OCR, named entities and an LLM, on MongoDB change streams.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 app.add_typer(batch_commands, name="batch")
 app.add_typer(schedule_commands, name="schedule")
-
-Pipelines = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--pipeline",
-        help="package.module:name, documents or documents-redacted; may be given again. Default: documents.",
-    ),
-]
-Data = Annotated[
-    Path, typer.Option("--data", help="Folder of the embedded MongoDB, when no MILLRACE_MONGODB_URI is set.")
-]
-Host = Annotated[str, typer.Option(help="Address to bind.")]
-Port = Annotated[int, typer.Option(help="Port to bind.")]
-Unprotected = Annotated[
-    bool,
-    typer.Option("--unprotected", help="Allow an address that other machines can reach, without any key."),
-]
-
-DEFAULT_DATA = Path(".millrace")
-
-
-@app.command()
-def up(
-    host: Host = "127.0.0.1",
-    port: Port = 8000,
-    data: Data = DEFAULT_DATA,
-    workers: Annotated[int, typer.Option(min=0, help="Worker processes.")] = 1,
-    pipeline: Pipelines = None,
-    unprotected: Unprotected = False,
-) -> None:
-    """Run everything here: MongoDB if none is configured, the API, and workers, restarted when they die."""
-    from api.up import Plan
-    from api.up import up as run
-
-    configure_logging()
-    anyio.run(run, Plan(host, port, data, workers, pipeline or [], unprotected))
-
-
-@app.command()
-def api(
-    host: Host = "127.0.0.1", port: Port = 8000, pipeline: Pipelines = None, unprotected: Unprotected = False
-) -> None:
-    """Serve the REST API and the page. Needs MILLRACE_MONGODB_URI."""
-    from api.serving import run_api
-    from api.wiring import load
-
-    configure_logging()
-    run_api(load(pipeline or []), host, port, unprotected=unprotected)
-
-
-@app.command()
-def worker(
-    stages: Annotated[str | None, typer.Option(help="Comma-separated names; default: all.")] = None,
-    slots: Annotated[
-        int | None, typer.Option(min=1, help="Attempts at once; default: MILLRACE_WORKER_SLOTS.")
-    ] = None,
-    pipeline: Pipelines = None,
-    name: Annotated[str | None, typer.Option(help="Unique among all workers; made when not given.")] = None,
-) -> None:
-    """Run stages. Needs MILLRACE_MONGODB_URI. SIGTERM: finish what runs; again: stop at once."""
-    from api.processes import run_worker
-    from api.wiring import load
-    from pipeline.settings import WorkerSettings
-
-    configure_logging()
-    settings = WorkerSettings() if slots is None else WorkerSettings(slots=slots)
-    run_worker(load(pipeline or []), settings, stages.split(",") if stages else None, name)
 
 
 @app.command()
@@ -133,7 +58,7 @@ def verify(
     try:
         told = anyio.run(partial(run, data, repair=repair))
     except (MillraceError, ValidationError) as error:
-        _refuse(error)
+        refuse(error)
         raise typer.Exit(2) from error
     if as_json:
         print_json(told.model_dump())
@@ -360,17 +285,3 @@ def _error(error: dict[str, Any] | None) -> str:
         return ""
     place = f"{error['part']}: " if error.get("part") else ""
     return f"{place}{error['message']}"
-
-
-def _refuse(error: Exception) -> None:
-    told = escape(" ".join(str(error).split()))
-    Console(stderr=True, emoji=False).print(f"[red]millrace:[/] {told}", highlight=False, soft_wrap=True)
-
-
-def main() -> None:
-    """Run the command line; errors that a user can act on are one line and exit code 1."""
-    try:
-        app()
-    except (MillraceError, ValidationError) as error:
-        _refuse(error)
-        sys.exit(1)
