@@ -21,7 +21,7 @@ from pipeline.errors import (
 )
 from pipeline.handoff import Begin
 from pipeline.hosted import Hosted
-from pipeline.model import Change, Failure, Hold, Submitted, Task, queue_name
+from pipeline.model import Change, Failure, Hold, Submitted, Task
 from pipeline.params import check_params
 from pipeline.store.backlog import priority_of
 from pipeline.store.tasks import task_of
@@ -35,7 +35,6 @@ class Admitter:
     def __init__(self, committer: Committer, hosted: Hosted) -> None:
         self._committer = committer
         self._hosted = hosted
-        self._queues = frozenset(hosted.queues)
         self.refused: set[str] = set()
         """Jobs that can't be admitted, and would be met again and again."""
 
@@ -44,9 +43,10 @@ class Admitter:
     ) -> list[Task]:
         """Admit jobs, as the backlog gives them; returns the first tasks of those that `hold` begins.
 
-        Those that are not due, and all without `hold`, get a task that waits to be claimed, in the pond of
-        `blocker` when that is given. Those whose params no stage takes, or that skip stages which can't be
-        skipped, fail. Jobs that others admitted, or that were cancelled, are left out.
+        Those that are not due or skip their first stage, and all without `hold`, get a task that waits to
+        be claimed, in the pond of `blocker` when that is given. Those whose params no stage takes, or that
+        skip stages which can't be skipped, fail. Jobs that others admitted, or that were cancelled, are left
+        out.
         """
         crash_point("admit.seen")
         traced = telemetry.traced()
@@ -83,8 +83,8 @@ class Admitter:
             _log.warning("job %s fails: %s", submitted.id, error)
             kind = "InvalidParams" if isinstance(error, SubmissionError) else "InvalidSkip"
             return transitions.reject(submitted.id, Failure(kind, str(error))), None
-        if queue_name(pipeline.name, pipeline.version, pipeline.stages[0].name) not in self._queues:
-            hold = None
+        if pipeline.stages[0] is not whole.stages[0]:
+            hold = None  # where it begins may be paused, limited or for others: whoever claims it looks
         traceparent = submitted.traceparent
         if traced:
             with telemetry.span(telemetry.ADMIT, {telemetry.JOB: submitted.id}, traceparent):

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from pipeline import Document, StageContext, stage
 from pipeline.client import Client
+from pipeline.operator import Operator
 from pipeline.stage import Pipeline
 from pipeline.store import Store
 from pipeline.submission import job_document
@@ -43,6 +44,20 @@ SKIPPING = Pipeline("skipping", [read, shout, measure, size])
 
 def states(view: Any) -> dict[str, str]:
     return {each.name: each.state for each in view.stages}
+
+
+async def test_a_stage_that_is_paused_is_not_begun_by_a_job_that_skips_all_before_it(store: Store) -> None:
+    client, operator = Client(store), Operator(store)
+    async with running(store, SKIPPING) as worker:
+        await operator.pause("stage:skipping/size")
+        await worker.gates.known("stage:skipping/size", closed=True)
+        job = await submit(client, "skipping", skip=["read", "shout", "measure"])
+        await until(store, job.id, ("running",))
+        task = await store.db["tasks"].find_one({"job": job.id})
+        assert task is not None
+        assert task["state"] == "ready"
+        await operator.resume("stage:skipping/size")
+        assert (await until(store, job.id)).state == "succeeded"
 
 
 @pytest.mark.parametrize("skip", [["shout", "size"], ["read", "shout", "measure"]])
