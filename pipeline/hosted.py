@@ -20,6 +20,13 @@ class Hosted:
         if not pipelines or len(self._pipelines) != len(pipelines):
             raise DefinitionError("a worker needs at least one pipeline, and no two of one name and version")
         self.queues = _queues(pipelines, stages)
+        self.keyed = frozenset(
+            queue_name(each.name, each.version, stage.name)
+            for each in pipelines
+            for stage in each.stages
+            if stage.key is not None
+        )
+        """The queues of stages whose tasks have a key."""
         self._beginning: dict[str, list[int]] = defaultdict(list)
         for name, version in sorted(self._pipelines):
             first = self._pipelines[name, version].stages[0].name

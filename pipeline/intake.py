@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.admitter import Admitter
 from pipeline.fairness import Fairness
 from pipeline.gates import Gates
+from pipeline.hosted import Hosted
 from pipeline.limit import Refusal
 from pipeline.model import PRIORITY_RANGE, Hold, Task, subject_of, tenant_of
 from pipeline.outages import Outages
@@ -78,12 +79,10 @@ class Intake:
         gates: Gates,
         outages: Outages,
         hold: Callable[[OperationTime | None], Hold | None],
-        first_queue: Callable[[str, float | None], str | None],
-        first_queues: Mapping[str, Sequence[str]],
+        hosted: Hosted,
         worker: str,
         lease_for: timedelta,
     ) -> None:
-        """Make one; `first_queue` tells where a job of a pipeline, and version, would begin."""
         self._tasks = tasks
         self._backlog = backlog
         self._ponds = ponds
@@ -94,8 +93,7 @@ class Intake:
         self._gates = gates
         self._outages = outages
         self._hold = hold
-        self._first_queue = first_queue
-        self._first_queues = first_queues
+        self._hosted = hosted
         self._worker = worker
         self._lease_for = lease_for
         self._hints = _Hints()
@@ -198,15 +196,16 @@ class Intake:
     def _under_limits(self, chosen: Sequence[_Candidate]) -> dict[_Candidate, tuple[str, ...]]:
         """Return the limited subjects that each belongs to.
 
-        A job's key is made when it is admitted: until then any limit on keys may be its own.
+        A job's key is made when it is admitted: until then any limit on keys may be its own, if its first
+        stage has one.
         """
         limits = self._gates.limits
         if not limits:
             return dict.fromkeys(chosen, ())
-        keys = ("key:*",) if limits.on_keys else ()
+        keyed = self._hosted.keyed if limits.on_keys else frozenset[str]()
         return {
             each: limits.over(each.queue, tenant_of(each.job), each.document.get("key"))
-            + (() if each.ready else keys)
+            + (("key:*",) if not each.ready and each.queue in keyed else ())
             for each in chosen
         }
 
@@ -270,7 +269,7 @@ class Intake:
                 self._as_of,
                 whole=whole,
                 without=self._admitter.refused,
-                closed=self._gates.closed(self._first_queues, probing=probing),
+                closed=self._gates.closed(self._hosted.first_queues, probing=probing),
             )
             if len(jobs) >= limit and not probing:
                 others = await self._fairness.submitted(jobs, self._as_of)
@@ -281,7 +280,7 @@ class Intake:
         )
 
     def _first_of(self, job: Mapping[str, Any]) -> str:
-        return self._first_queue(job["pipeline"], job.get("pipeline_version")) or ""
+        return self._hosted.first_queue(job["pipeline"], job.get("pipeline_version")) or ""
 
     def _begins_here(self, job: Mapping[str, Any]) -> bool:
         """Tell whether a job's first stage is claimed by this worker, and open."""

@@ -245,8 +245,7 @@ class Worker:
             gates=self.gates,
             outages=self._outages,
             hold=hand_off.hold,
-            first_queue=self._hosted.first_queue,
-            first_queues=self._hosted.first_queues,
+            hosted=self._hosted,
             worker=self.name,
             lease_for=self._settings.lease,
         )
