@@ -30,7 +30,7 @@ quality: .venv/dev-ready
 chaos: .venv/dev-ready
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(ARGS)
 
-# Ratios against what the same machine does bare, in the same run; ARGS=--short ends in about two minutes.
+# Ratios against what the same machine does bare, in the same run; ARGS=--short: the quick ones, in about two minutes.
 bench: .venv/dev-ready
 	$(BIN)/python -m benchmarks $(ARGS)
 

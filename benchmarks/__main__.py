@@ -27,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     made.add_argument("names", nargs="*", metavar="NAME", help="default: all; a.b is a module of your own")
-    made.add_argument("--short", action="store_true", help="all in under two minutes; figures scatter more")
+    made.add_argument(
+        "--short", action="store_true", help="two minutes for all but the slow ones; figures scatter more"
+    )
     made.add_argument("--strict", action="store_true", help="exit code 1 also when a target was missed")
     made.add_argument("--output", type=Path, default=Path("build/bench.json"), help="pictures go beside it")
     made.add_argument("--list", action="store_true", help="say which there are, and run none")
@@ -45,11 +47,11 @@ def main(arguments: Sequence[str]) -> int:
         for each in BENCHMARKS:
             console.print(f"{each.name:<12} {each.what}", highlight=False)
         return 0
+    form = Form(short=given.short)
     try:
-        benchmarks = chosen(given.names)
+        benchmarks = chosen(given.names, form)
     except ValueError as error:
         reader.error(str(error))
-    form = Form(short=given.short)
     results = _run(benchmarks, form)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(_as_json(results), indent=2, ensure_ascii=False) + "\n")

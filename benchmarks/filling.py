@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.ground import NOOP, jobs
-from pipeline import transitions
-from pipeline.model import Submitted
+from pipeline import Pipeline, transitions
+from pipeline.model import DEFAULT_TENANT, Submitted
 from pipeline.store import Store
 
 Doc = dict[str, Any]
@@ -14,32 +14,36 @@ Doc = dict[str, Any]
 BATCH = 10_000
 
 
-async def fill_submitted(store: Store, count: int) -> None:
+async def fill_submitted(
+    store: Store, count: int, *, pipeline: Pipeline = NOOP, tenant: str = DEFAULT_TENANT
+) -> None:
     """Insert jobs that wait for admission."""
     for size in _batches(count):
-        await _insert(store, "jobs", jobs(size))
+        await _insert(store, "jobs", jobs(size, pipeline.name, tenant))
 
 
-async def fill_ready(store: Store, count: int) -> None:
+async def fill_ready(
+    store: Store, count: int, *, pipeline: Pipeline = NOOP, tenant: str = DEFAULT_TENANT
+) -> None:
     """Insert admitted jobs, each with its first task ready."""
     for size in _batches(count):
         now = datetime.now(UTC)
-        waiting = jobs(size)
-        await _insert(store, "tasks", [_first_task(job, now) for job in waiting])
+        waiting = jobs(size, pipeline.name, tenant)
+        await _insert(store, "tasks", [_first_task(job, pipeline, now) for job in waiting])
         started = {
             "state": "running",
             "started_at": now,
-            "pipeline_version": NOOP.version,
-            "stages": [stage.name for stage in NOOP.stages],
+            "pipeline_version": pipeline.version,
+            "stages": list(pipeline.names),
         }
         await _insert(store, "jobs", [{**job, **started} for job in waiting])
 
 
-def _first_task(job: Doc, now: datetime) -> Doc:
+def _first_task(job: Doc, pipeline: Pipeline, now: datetime) -> Doc:
     submitted = Submitted(
         job["_id"], job["tenant"], job["pipeline"], 0, None, None, job["document"]["sha256"]
     )
-    [(_, task)] = transitions.admit(submitted, NOOP, None).creates
+    [(_, task)] = transitions.admit(submitted, pipeline, None).creates
     return {**task, "run_at": now, "created_at": now}
 
 

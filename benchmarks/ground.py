@@ -11,6 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from pipeline import Document, Pipeline, StageContext, stage
 from pipeline.embedded import embedded_mongod
+from pipeline.model import DEFAULT_TENANT
 from pipeline.settings import StoreSettings
 from pipeline.store import Store
 from pipeline.submission import job_document
@@ -75,9 +76,9 @@ async def fresh_store(name: str = "bench") -> AsyncIterator[Store]:
                 yield store
 
 
-def jobs(count: int) -> list[dict[str, Any]]:
+def jobs(count: int, pipeline: str = PIPELINE, tenant: str = DEFAULT_TENANT) -> list[dict[str, Any]]:
     """Make valid jobs, each with a document of two bytes inline."""
-    return [job_document(PIPELINE, name="x.txt", content=b"hi") for _ in range(count)]
+    return [job_document(pipeline, name="x.txt", content=b"hi", tenant=tenant) for _ in range(count)]
 
 
 async def verify(store: Store) -> None:

@@ -8,7 +8,8 @@ import anyio
 
 from benchmarks.bare import BareChain
 from benchmarks.figure import Figure, Measured
-from benchmarks.ground import ENDS, NOOP, Form, fresh_store, jobs, verify
+from benchmarks.ground import NOOP, Form, fresh_store, jobs, verify
+from benchmarks.round_trip import round_trip
 from pipeline.settings import WorkerSettings
 from pipeline.store import Store
 from pipeline.worker import Worker
@@ -23,7 +24,7 @@ async def measure(form: Form) -> Measured:
     async with fresh_store("bare") as other, fresh_store() as store, _running(store):
         chain = BareChain(other)
         for _ in range(count):
-            ours.append(await _one(store))
+            ours.append(await round_trip(store))
             bare.append(await _bare(other, chain, inserts))
         await verify(store)
     for samples in (inserts, bare, ours):
@@ -46,18 +47,6 @@ async def _running(store: Store) -> AsyncIterator[None]:
         await group.start(worker.run)
         yield
         worker.stop()
-
-
-async def _one(store: Store) -> float:
-    """Submit a job and hear of its end, in milliseconds."""
-    [job] = jobs(1)
-    async with await store.db["jobs"].watch(ENDS) as ends:
-        began = time.perf_counter()
-        await store.db["jobs"].insert_one(job)
-        async for end in ends:
-            if end["documentKey"]["_id"] == job["_id"]:
-                break
-        return (time.perf_counter() - began) * 1e3
 
 
 async def _bare(store: Store, chain: BareChain, inserts: list[float]) -> float:
