@@ -21,7 +21,7 @@ from benchmarks.peers.worker import started_at, worker_process
 
 _ROUND_SECONDS = 300.0
 _WARM_UPS = 5
-_OFTEN, _SELDOM = 0.004, 0.05
+_OFTEN, _SELDOM = 0.004, 0.25
 """Seconds between two questions for the number of ends."""
 _PAUSE = (0.02, 0.08)
 """Seconds between two chains on an idle worker, at random so that no polling falls into step with it."""
@@ -42,7 +42,7 @@ class Size:
     @classmethod
     def of(cls, peer: Peer, form: Form) -> "Size":
         """Return what a form means for a peer."""
-        chains = form.size(peer.chains, max(100, peer.chains // 6))
+        chains = form.size(peer.chains, max(100, peer.chains // 15))
         return cls(form.size(3, 1), chains, chains // 2, form.size(50, 25))
 
 

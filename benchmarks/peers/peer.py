@@ -33,8 +33,8 @@ class Peer(Protocol):
     """What survives, and what doesn't, in a few words."""
     settings: ClassVar[Sequence[str]]
     """Words for `work`, such as numbers of slots; the fastest is measured."""
-    chains: ClassVar[int] = 2000
-    """How many are submitted for one round of the whole form: some seconds of work."""
+    chains: ClassVar[int] = 5000
+    """How many are submitted for one round of the whole form: at least some ten seconds of work."""
 
     async def prepare(self, addresses: Addresses) -> None:
         """Create what the library needs in its empty database."""

@@ -27,6 +27,7 @@ class Poller(Peer):
 
     durability = "w: majority with journal, every claim and every stage"
     settings: ClassVar[Sequence[str]] = ("1", "4", "16", "64")
+    chains = 1000
 
     async def prepare(self, addresses: Addresses) -> None:
         """Create the index that claims use."""
