@@ -84,12 +84,12 @@ class Stage:
     made_by: type[Any] | None = None
     """The class of which `function` is the method `run`; None for a function."""
 
-    engine: Callable[[], str] | None = None
-    """Tells what its outputs depend on beside input, version and params."""
+    engine: Callable[[Mapping[str, Any]], str] | None = None
+    """Tells, by the params given for it, what its outputs depend on beside input, version and params."""
 
     def recipe(self, params: Mapping[str, Any]) -> Recipe:
         """Return by what an output would be made now, with these params of the stage."""
-        engine = None if self.engine is None else self.engine()[:LONGEST_ENGINE]
+        engine = None if self.engine is None else self.engine(params)[:LONGEST_ENGINE]
         return Recipe(self.version, params_hash(params), engine)
 
     def key_of(self, tenant: str, params: Mapping[str, Any]) -> str | None:
@@ -148,7 +148,7 @@ def stage(
     retry: RetryPolicy | None = None,
     key: str | None = None,
     cost: Cost | Sequence[Cost] = (),
-    engine: Callable[[], str] | None = None,
+    engine: Callable[[], str] | Callable[[Mapping[str, Any]], str] | None = None,
 ) -> Callable[[StageFunction | type[Any]], Stage]:
     """Make a `Stage` of a function `(input, context)` or `(input, context, params)`, or of a class.
 
@@ -165,7 +165,8 @@ def stage(
 
     Raise `version` when the function's output changes: checkpoints and outputs of the old version are then
     not reused. `engine` is called before each attempt and tells, in at most 200 characters, what else its
-    outputs depend on: a model, settings, the version of a library. When a job is run again, a stage whose
+    outputs depend on: a model, settings, the version of a library; one that needs an argument gets the
+    params that the job gives the stage, as a mapping. When a job is run again, a stage whose
     input, version, params and engine are what they were takes its earlier output over.
 
     Raises:
@@ -200,10 +201,23 @@ def stage(
             key=key,
             costs=costs,
             made_by=made_by,
-            engine=engine,
+            engine=_engine(engine),
         )
 
     return define
+
+
+def _engine(
+    told: Callable[[], str] | Callable[[Mapping[str, Any]], str] | None,
+) -> Callable[[Mapping[str, Any]], str] | None:
+    """Return it as one that takes params."""
+    if told is None:
+        return None
+    needed = [each for each in inspect.signature(told).parameters.values() if each.default is each.empty]
+    if needed:
+        return cast("Callable[[Mapping[str, Any]], str]", told)
+    alone = cast("Callable[[], str]", told)
+    return lambda _: alone()
 
 
 def filled_key(pattern: str, tenant: str, params: Mapping[str, Any]) -> str:

@@ -112,6 +112,16 @@ class EntityGroup(BaseModel):
     """Positions in the list of entities, in order."""
 
 
+class Usage(BaseModel):
+    """Tokens, as the endpoint counted them; none for the extractive engine and remembered answers."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    uncounted: int = 0
+    """Requests of which the endpoint did not tell the tokens; they are not in the sums."""
+
+
 class NerOutput(BaseModel):
     """The entities of a document, by their place in the text."""
 
@@ -120,6 +130,10 @@ class NerOutput(BaseModel):
     """All that were asked, joined by ` + `."""
     groups: list[EntityGroup] = []
     """By the first mention; every entity is in one of them."""
+    missing: int = 0
+    """Wordings that a model gave and that the text doesn't have, or under labels not asked for: left out."""
+    usage: Usage | None = None
+    """Tokens of the `llm` engine; None where it was not asked."""
 
 
 class Mask(BaseModel):
@@ -170,16 +184,6 @@ class DocumentField(BaseModel):
     """How far the document bears the value out, no probability: 1 where the quote is in the text and has
     the value in it, 0.75 where it says it in another way, 0.25 where it is not in the text; each times
     the recogniser's mean confidence in the quote's words."""
-
-
-class Usage(BaseModel):
-    """Tokens, as the endpoint counted them; none for the extractive engine and remembered answers."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-    uncounted: int = 0
-    """Requests of which the endpoint did not tell the tokens; they are not in the sums."""
 
 
 class LlmOutput(BaseModel):

@@ -1,16 +1,14 @@
 """What a model is asked to answer: the schema that it is sent and that its answer is checked against."""
 
-import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from stages.endpoint.reply import json_object
 from stages.llm.expected import DocumentType
 from stages.llm.form import Form
 
 # Bounds also keep a grammar-constrained model, which must close what it opens, from never ending.
-_REASONING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
-_JSON = TypeAdapter(dict[str, Any])
 
 # In a strict schema every property is required and no other is allowed, but an answer with one more
 # is no reason to ask again.
@@ -61,9 +59,7 @@ class Answer(BaseModel):
         Raises:
             pydantic.ValidationError: no JSON object, or not one of this schema.
         """
-        text = _REASONING.sub("", text, count=1)
-        start, end = text.find("{"), text.rfind("}")
-        return cls.model_validate(_JSON.validate_json(text[start : end + 1] if 0 <= start < end else text))
+        return cls.model_validate(json_object(text))
 
 
 def answer_schema(form: Form | None) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline import PermanentError
+from stages.endpoint.settings import LlmSettings
 from stages.llm.extractive.classify import document_type
 from stages.llm.form import Form
 from stages.llm.forms import FORMS, usual_form
 from stages.llm.params import LlmParams
-from stages.llm.settings import LlmSettings
 
 OWN = "job"
 """The name of a schema that came with the job."""

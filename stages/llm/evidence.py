@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stages.endpoint.json_schema import leaves
 from stages.llm.answer import AnswerField
-from stages.llm.json_schema import leaves
 from stages.outputs import Box, DocumentField, Page
 
 # Characters that models write as their plain relatives; one for one, so that offsets stay.

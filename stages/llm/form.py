@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from stages.llm import json_schema
+from stages.endpoint import json_schema
 
 
 @dataclass(frozen=True, slots=True)

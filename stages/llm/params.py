@@ -1,23 +1,14 @@
 """What a job may choose of the LLM stage."""
 
-from decimal import Decimal
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from stages.llm import json_schema as schemas
+from stages.endpoint import json_schema as schemas
+from stages.endpoint.job_budget import JobBudget
 
 FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 SchemaName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-
-
-class JobBudget(BaseModel, extra="forbid"):
-    """What a job may use; at most what the operator's settings allow it."""
-
-    cost: Annotated[Decimal, Field(gt=0, max_digits=20)] | None = None
-    """In the currency of `MILLRACE_LLM_PRICES`."""
-    tokens: Annotated[int, Field(ge=1)] | None = None
-    """Of input and output together."""
 
 
 class LlmParams(BaseModel, extra="forbid", validate_by_name=True, validate_by_alias=True):

@@ -4,22 +4,23 @@ from collections.abc import Mapping, Sequence
 from functools import partial as bound
 
 from pipeline import StageContext
-from stages.llm.endpoint import Endpoint, Message
+from stages.endpoint.client import Endpoint, Message
+from stages.endpoint.cutting import SHORTEST, Plan, cut
+from stages.endpoint.faults import TooLong
+from stages.endpoint.passages import Chunk, halves
+from stages.endpoint.purse import Purse
+from stages.endpoint.questions import Questions
+from stages.endpoint.reply import total_usage
+from stages.endpoint.settings import LlmSettings
+from stages.endpoint.tally import Tally
+from stages.llm.answer import answer_schema
 from stages.llm.evidence import Evidence
-from stages.llm.faults import TooLong
 from stages.llm.form import Form
 from stages.llm.params import LlmParams
-from stages.llm.passages import Chunk, halves
-from stages.llm.plan import Plan, plan
+from stages.llm.plan import around
 from stages.llm.prompt import merging, reading
-from stages.llm.purse import Purse
-from stages.llm.question import Reading, ask, total_usage
-from stages.llm.settings import LlmSettings
-from stages.llm.tally import Tally
-from stages.outputs import LlmOutput, NerOutput, OcrOutput, Page, Usage
-
-_LEAST = 400
-"""Characters of a chunk that is not halved any more: it is not the text that is too long."""
+from stages.llm.question import Reading, read
+from stages.outputs import LlmOutput, NerOutput, OcrOutput, Page
 
 
 class Reader:
@@ -35,7 +36,8 @@ class Reader:
         tally: Tally,
     ) -> None:
         self._context = context
-        self._endpoint = Purse(context, endpoint, settings, params)
+        purse = Purse(context, endpoint, settings, params.budget)
+        self._questions = Questions(context, purse, settings, force=params.force)
         self._settings = settings
         self._params = params
         self._form = form
@@ -48,7 +50,7 @@ class Reader:
 
         Raises:
             PermanentError: more chunks than the operator allows, or see `Endpoint.complete`.
-            TemporaryError: see `ask`; of a chunk it is the cause of a PartError.
+            TemporaryError: see `question.ask`; of a chunk it is the cause of a PartError.
         """
         planned = await self._context.checkpoint("plan", lambda: self._plan(text, entities), Plan)
         pages = {page.number: page for page in text.pages}
@@ -68,8 +70,8 @@ class Reader:
         return self._output(whole, Evidence(text.pages))
 
     async def _plan(self, text: OcrOutput, entities: NerOutput) -> Plan:
-        counter = self._endpoint.counter
-        return await plan(text, entities, counter, self._settings, self._params, self._form)
+        beside = around(entities, self._params, self._form)
+        return await cut(text, beside, self._questions.counter, self._settings)
 
     async def _chunk(
         self, chunk: Chunk, pages: Mapping[int, Page], entities: NerOutput, form: Form | None
@@ -79,7 +81,7 @@ class Reader:
         try:
             return await self._ask(messages, form)
         except TooLong:
-            parts = halves(chunk, pages, _LEAST)
+            parts = halves(chunk, pages, SHORTEST)
             if parts is None:
                 raise
         partial = self._form.partial() if self._form else None
@@ -94,31 +96,7 @@ class Reader:
         return await self._merge(answers)
 
     async def _ask(self, messages: list[Message], form: Form | None) -> Reading:
-        """Ask, or give the answer that an earlier job got, which costs nothing now."""
-        asked = False
-
-        async def anew() -> Reading:
-            nonlocal asked
-            asked = True
-            reading = await ask(self._endpoint, messages, form)
-            if reading.usage.total_tokens:  # some endpoints don't tell: then what was reserved stays taken
-                self._context.used("tokens", reading.usage.total_tokens)
-            return reading
-
-        if not self._settings.remember:
-            return await anew()
-        key = {
-            "endpoint": list(self._endpoint.key),
-            "messages": list(messages),
-            "schema": form.schema if form else None,
-        }
-        reading = await self._context.remember(
-            key, anew, Reading, lifetime=self._settings.remember, fresh=self._params.force
-        )
-        if asked:
-            return reading
-        self._context.used("tokens", 0)
-        return reading.model_copy(update={"usage": Usage()})
+        return await self._questions.ask(messages, answer_schema(form), bound(read, form=form), Reading)
 
     async def _merged(self, parts: list[Reading], limit: int) -> Reading:
         """Merge answers group by group until one is left."""

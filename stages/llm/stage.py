@@ -3,12 +3,12 @@
 from datetime import timedelta
 
 from pipeline import Cost, RetryPolicy, StageContext, stage
+from stages.endpoint.settings import LlmSettings
+from stages.endpoint.tally import Tally
 from stages.llm.choice import form_of
 from stages.llm.extractive import extract
 from stages.llm.extractive.filling import filled
 from stages.llm.params import LlmParams
-from stages.llm.settings import LlmSettings
-from stages.llm.tally import Tally
 from stages.outputs import LlmOutput, NerOutput, OcrOutput
 
 EXTRACTION_TIME = timedelta(minutes=5)
@@ -49,7 +49,7 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
         )
         return found if form is None else filled(found, form)
     # Imported here: the child processes of the extractive engine need no client.
-    from stages.llm.endpoint import open_endpoint
+    from stages.endpoint.client import open_endpoint
     from stages.llm.reader import Reader
 
     settings = settings.of_model(params.model)

@@ -12,8 +12,9 @@ from stages.ner.hints import Hints
 from stages.ner.pattern import Pattern
 from stages.ner.span import Span
 
-Kind = Literal["rules", "probablepeople", "spacy", "gliner"]
-OpenedKind = Kind | Literal["patterns"]
+Kind = Literal["rules", "probablepeople", "spacy", "gliner", "llm"]
+OpenedKind = Literal["rules", "probablepeople", "spacy", "gliner", "patterns"]
+"""Those that run in child processes; `llm` asks an endpoint, see `llm_engine`."""
 
 
 class Engine(Protocol):

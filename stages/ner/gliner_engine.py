@@ -9,23 +9,16 @@ from typing import Any
 from pipeline import PermanentError
 from stages.extra import required_packages
 from stages.ner.hints import Hints
+from stages.ner.label_words import label_of
 from stages.ner.normal import normalize
 from stages.ner.span import Span
 
 USUAL = ("person", "organization", "location", "date")
 """What is looked for when a job names nothing."""
-_LABELS = {"ORGANIZATION": "ORG", "ORGANISATION": "ORG", "COMPANY": "ORG", "LOCATION": "LOC", "PLACE": "LOC"}
 _BATCH = 8
 _LONGEST = 1000
 """Characters of a passage: models read a few hundred words at a time, and leave out the rest."""
 _END = re.compile(r"\n\s*\n|(?<=[.!?;:])\s|\n|\s")
-_UNLIKE_A_LABEL = re.compile(r"[^A-Z0-9]+")
-
-
-def label_of(words: str) -> str:
-    """Return the entity label for a label in words: `product name` is PRODUCT_NAME."""
-    label = _UNLIKE_A_LABEL.sub("_", words.upper()).strip("_")
-    return _LABELS.get(label, label)
 
 
 class GlinerEngine:

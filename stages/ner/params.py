@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from stages.endpoint.job_budget import JobBudget
 from stages.ner.engine import Kind
 from stages.ner.locale import Locale
 from stages.ner.pattern import Label, Pattern
@@ -33,6 +34,16 @@ class NerParams(BaseModel, extra="forbid"):
     When none is given: person, organization, location, date."""
     gliner_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """The least score of what `gliner` finds. 0.5, as its authors advise."""
+    llm_labels: Annotated[tuple[_InWords, ...], Field(max_length=60)] = ()
+    """Labels in words for the `llm` engine, such as `["person", "product name"]`, which is found as
+    PRODUCT_NAME. When none is given: all that the rules know."""
+    llm_model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """The model of the `llm` engine, one of MILLRACE_LLM_MODELS; MILLRACE_LLM_MODEL when not given."""
+    llm_force: bool = False
+    """Ask the endpoint also what was asked before; the new answers are remembered."""
+    llm_budget: JobBudget | None = None
+    """What all requests of this job may use, those of later stages too: `{"cost": 0.5, "tokens": 100000}`,
+    one or both. When not given: as much as MILLRACE_LLM_JOB_COST and _JOB_TOKENS allow."""
     locale: Locale | None = None
     """BCP 47 tag with a region, such as `de-AT`: how to read dates and phone numbers that the document
     itself leaves open; MILLRACE_NER_LOCALE when not given."""

@@ -1,13 +1,15 @@
 """The operator's settings of the NER stage, from `MILLRACE_NER_…` variables."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline import PermanentError
+from stages.endpoint.settings import LlmSettings
 from stages.ner.engine import Kind
 from stages.ner.locale import Locale
 from stages.ner.pattern import Pattern, PatternFile
@@ -24,7 +26,8 @@ class NerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
 
     engines: Annotated[tuple[Kind, ...], Field(min_length=1)] = ("rules",)
-    """Engines whose findings are merged, as a JSON list: `rules`, `probablepeople`, `spacy`, `gliner`.
+    """Engines whose findings are merged, as a JSON list: `rules`, `probablepeople`, `spacy`, `gliner`,
+    `llm`, which asks the endpoint of MILLRACE_LLM_BASE_URL.
     Default the rules alone: they need no model, and structured fields are theirs in any case."""
 
     spacy_model: str | None = None
@@ -50,18 +53,21 @@ class NerSettings(BaseSettings):
         return () if self.patterns is None else PatternFile.read(self.patterns)
 
     @classmethod
-    def engine(cls) -> str:
+    def engine(cls, params: Mapping[str, Any]) -> str:
         """Return what findings depend on beside a job's params: the engines, and all else as a hash.
 
         Raises:
             PermanentError: a variable has a value that cannot be, or the file of patterns can't be read.
         """
         settings = cls.read()
+        asked = "llm" in (params.get("engines") or settings.engines)
         try:
             patterns = settings.own_patterns()
         except ValueError as error:
             raise PermanentError(f"correct {PREFIX}PATTERNS: {error}") from error
-        rest = (settings.spacy_model, settings.gliner_model, settings.locale, patterns)
+        rest: tuple[object, ...] = (settings.spacy_model, settings.gliner_model, settings.locale, patterns)
+        if asked:
+            rest = (*rest, LlmSettings.engine(params.get("llm_model")))
         digest = hashlib.sha256(repr(rest).encode()).hexdigest()
         return f"{'+'.join(settings.engines)} {digest[:8]}"
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
-from pipeline import PermanentError, StageContext, stage
+from pipeline import Cost, PermanentError, StageContext, stage
 from stages.ner import engine, hints, location, part
 from stages.ner.engine import Found, OpenedKind, Options
 from stages.ner.groups import group
-from stages.ner.hints import Given
+from stages.ner.hints import Given, Hints
 from stages.ner.merge import merge
 from stages.ner.params import NerParams
 from stages.ner.part import Part
@@ -17,6 +17,9 @@ from stages.ner.repeats import complete
 from stages.ner.settings import NerSettings
 from stages.ner.span import Span
 from stages.outputs import EntityGroup, NerOutput, OcrOutput
+
+if TYPE_CHECKING:
+    from stages.ner.llm_engine import Asked
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -37,21 +40,25 @@ class Settled:
 async def find(text: OcrOutput, context: StageContext, params: NerParams) -> NerOutput:
     """Find what a document names: who, where, when, how much, and how to reach, pay or quote them.
 
-    The rules read page by page, models several pages at a time; each call is a checkpoint, so a name
-    that goes over the end of a page is not found there. Then findings are merged, what was found in one
-    place is looked for in all others, and mentions of one thing are grouped. A document without text
-    has no entities.
+    The rules read page by page, models several pages at a time, an LLM by chunks of tokens; each call is a
+    checkpoint, so a name that goes over the end of a page is not found there. Then findings are merged,
+    what was found in one place is looked for in all others, and mentions of one thing are grouped. A
+    document without text has no entities.
 
     Raises:
         PermanentError: pages that don't fit their text, a setting that cannot be, an engine that is
             not installed; the message says what to do.
+        Unavailable, PartError: see `llm_engine.search`.
     """
     location.check(text)
-    kinds, options = _chosen(params)
+    kinds, options, asks = _chosen(params)
     given = Given(params.default_region, params.date_order, params.locale or NerSettings.read().locale)
     read = await _run(context, hints.read, text.text[: hints.READ], given)
     options = replace(options, hints=read)
     found = [each for kind in kinds for each in await _search(text, context, kind, options)]
+    asked = await _ask(text, context, params, read) if asks else None
+    if asked is not None:
+        found.append(asked.found)
     spans = [span for each in found for spans in each.spans for span in spans]
     settled = await _run(context, settle, text.text, spans, params.labels)
     engines = dict.fromkeys(each.engine for each in found)
@@ -59,6 +66,8 @@ async def find(text: OcrOutput, context: StageContext, params: NerParams) -> Ner
         entities=list(location.entities(text, settled.spans)),
         engine=" + ".join(engines),
         groups=settled.groups,
+        missing=asked.missing if asked else 0,
+        usage=asked.usage if asked else None,
     )
 
 
@@ -89,14 +98,25 @@ async def _search(text: OcrOutput, context: StageContext, kind: OpenedKind, opti
     return await context.each(batches, search, Found, unit=unit)
 
 
-def _chosen(params: NerParams) -> tuple[list[OpenedKind], Options]:
-    """Return the engines of a job and what they need, by its params, else by the operator's settings."""
+async def _ask(text: OcrOutput, context: StageContext, params: NerParams, read: Hints) -> "Asked":
+    # Imported here: child processes, and workers that ask no endpoint, need no client.
+    from stages.ner.llm_engine import search
+
+    return await search(text, context, params, read)
+
+
+def _chosen(params: NerParams) -> tuple[list[OpenedKind], Options, bool]:
+    """Return the engines of a job and what they need, by its params, else by the operator's settings.
+
+    Last, whether an LLM is asked besides.
+    """
     settings = NerSettings.read()
     try:
         patterns = (*params.patterns, *settings.own_patterns())
     except ValueError as error:
         raise PermanentError(f"correct MILLRACE_NER_PATTERNS: {error}") from error
-    kinds: list[OpenedKind] = list(dict.fromkeys(params.engines or settings.engines))
+    chosen = dict.fromkeys(params.engines or settings.engines)
+    kinds: list[OpenedKind] = [each for each in chosen if each != "llm"]
     if patterns:
         kinds.append("patterns")
     options = Options(
@@ -107,7 +127,7 @@ def _chosen(params: NerParams) -> tuple[list[OpenedKind], Options]:
         gliner_labels=params.gliner_labels,
         gliner_threshold=params.gliner_threshold,
     )
-    return kinds, options
+    return kinds, options, "llm" in chosen
 
 
 async def _run(context: StageContext, function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
@@ -115,4 +135,5 @@ async def _run(context: StageContext, function: Callable[[*Arguments], T], *argu
     return await context.run_process(function, *arguments, timeout=_PART_TIME)
 
 
-ner = stage(name="ner", version=2, engine=NerSettings.engine)(find)
+# Tokens are only used by the `llm` engine, which says afterwards how many.
+ner = stage(name="ner", version=2, cost=Cost("tokens", reserve=0), engine=NerSettings.engine)(find)

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from pipeline import PermanentError, Snooze, run_stage
+from pipeline.errors import PartError
 from pipeline.trial import MemoryServices
+from stages.endpoint.client import Message, open_endpoint
+from stages.endpoint.json_schema import leaves
 from stages.llm import LlmParams, LlmSettings, llm
-from stages.llm.endpoint import Message, open_endpoint
 from stages.llm.forms import Receipt
-from stages.llm.json_schema import leaves
-from stages.outputs import LlmOutput
+from stages.ner import NerParams, label_words, ner
+from stages.outputs import LlmOutput, NerOutput
 from tests.llm_documents import entities, example, recognised
 from tests.llm_server import API_KEY, CONTEXT, serve, write_model
 
@@ -139,3 +141,37 @@ async def test_a_server_that_is_gone_charges_no_attempt(
         await run_stage(llm, file, earlier=example("receipt.jpg"))
     with pytest.raises(Snooze, match="cannot be reached"):
         await run_stage(llm, file, earlier=example("receipt.jpg"))
+
+
+async def test_the_ner_engine_asks_in_a_schema_that_the_server_keeps_to(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A model of random weights ends nothing by itself: the bounds of the schema do.
+    monkeypatch.setattr(label_words, "_MOST", 3)
+    monkeypatch.setattr(label_words, "_LONGEST", 10)
+    services = MemoryServices(file, {})
+    text, _ = example("receipt.jpg")
+    params = NerParams(engines=("rules", "llm"), llm_labels=("shop", "product name"))
+    output = await run_stage(ner, file, earlier=(text,), params=params, services=services)
+    assert isinstance(output, NerOutput)
+    assert output.engine == "rules 1 + llm tiny"
+    assert output.usage is not None
+    assert output.usage.prompt_tokens > 300
+    assert [(each.input_tokens, each.output_tokens) for each in services.spent] == [
+        (output.usage.prompt_tokens, output.usage.completion_tokens)
+    ]
+    # What it names is noise, which the text doesn't have; what the rules find is there all the same.
+    [remembered] = services.remembered.values()
+    assert {each["label"] for each in remembered["mentions"]} <= {"SHOP", "PRODUCT_NAME"}
+    assert output.missing == len({(each["label"], each["text"]) for each in remembered["mentions"]})
+    assert {"MONEY", "DATE"} <= {each.label for each in output.entities}
+
+
+async def test_an_answer_that_does_not_end_is_told_with_the_setting(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLRACE_LLM_MAX_TOKENS", "40")
+    text = recognised("Ms Okafor of Alder GmbH")
+    with pytest.raises(PartError) as caught:
+        await run_stage(ner, file, earlier=(text,), params=NerParams(engines=("llm",)))
+    assert "MILLRACE_LLM_MAX_TOKENS=40" in str(caught.value.__cause__)

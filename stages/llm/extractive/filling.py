@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from stages.endpoint.json_schema import problem
 from stages.llm.form import Form
-from stages.llm.json_schema import problem
 from stages.outputs import DocumentField, LlmOutput
 
 

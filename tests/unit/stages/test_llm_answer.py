@@ -6,8 +6,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
+from stages.endpoint.dialect import Dialect, Format
 from stages.llm.answer import Answer, answer_schema
-from stages.llm.dialect import Dialect, Format
 from stages.llm.expected import EXPECTED_FIELDS, DocumentType
 from stages.outputs import LlmOutput
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.llm.passages import chunks, halves
+from stages.endpoint.passages import chunks, halves
 from tests.llm_documents import recognised
 
 LIMIT = 20

@@ -1,7 +1,7 @@
 """What a model is told of a document."""
 
+from stages.endpoint.passages import chunks
 from stages.llm.params import LlmParams
-from stages.llm.passages import chunks
 from stages.llm.prompt import MAX_ENTITIES, reading
 from stages.outputs import NerOutput, OcrOutput
 from tests.llm_documents import entities, recognised

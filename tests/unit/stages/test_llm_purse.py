@@ -5,9 +5,10 @@ from decimal import Decimal
 import pytest
 
 from pipeline import Budget
-from stages.llm.params import JobBudget, LlmParams
-from stages.llm.purse import budget_of, cost_of
-from stages.llm.settings import LlmSettings, Price
+from stages.endpoint.job_budget import JobBudget, budget_of
+from stages.endpoint.purse import cost_of
+from stages.endpoint.settings import LlmSettings, Price
+from stages.llm.params import LlmParams
 from stages.outputs import Usage
 
 
@@ -28,7 +29,7 @@ def test_a_job_may_use_the_less_of_what_it_asks_for_and_what_is_allowed(
     for name, value in allowed.items():
         monkeypatch.setenv(f"MILLRACE_LLM_{name.upper()}", value)
     params = LlmParams(budget=asked and JobBudget.model_validate(asked))
-    assert budget_of(LlmSettings.read(), params) == budget
+    assert budget_of(LlmSettings.read(), params.budget) == budget
     assert bool(budget) is (asked is not None)
 
 

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, ValidationError, field_validator
 
 from pipeline import PermanentError
+from stages.endpoint.json_schema import MAX_BYTES, checked, leaves, partial, problem, without
 from stages.llm import LlmParams, LlmSettings
 from stages.llm.answer import answer_schema
 from stages.llm.choice import form_of
@@ -16,7 +17,6 @@ from stages.llm.extractive import extract
 from stages.llm.extractive.filling import filled
 from stages.llm.form import Form
 from stages.llm.forms import FORMS
-from stages.llm.json_schema import MAX_BYTES, checked, leaves, partial, problem, without
 from tests.llm_documents import example
 
 ORDER: dict[str, Any] = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stages.llm.endpoint import service_name
-from stages.llm.settings import LlmSettings
+from stages.endpoint.client import service_name
+from stages.endpoint.settings import LlmSettings
 
 
 @pytest.mark.parametrize(

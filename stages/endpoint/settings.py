@@ -119,8 +119,10 @@ class LlmSettings(BaseSettings):
         return self.model_copy(update={"model": model})
 
     @classmethod
-    def engine(cls) -> str:
+    def engine(cls, model: str | None = None) -> str:
         """Return what answers depend on: the endpoint, its model and bounds, as a hash where they say much.
+
+        `model` is the one that a job asks for, if any.
 
         Raises:
             PermanentError: a variable has a value that cannot be.
@@ -131,7 +133,7 @@ class LlmSettings(BaseSettings):
         bounds = (settings.max_tokens, settings.chunk_tokens, settings.context, settings.tokenizer)
         rest = (settings.base_url, *bounds, settings.schemas)
         digest = hashlib.sha256(repr(rest).encode()).hexdigest()
-        return f"openai {settings.model} {digest[:8]}"
+        return f"openai {model or settings.model} {digest[:8]}"
 
     @field_validator("schemas", mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 
 from pipeline import PermanentError
-from stages.llm.settings import LlmSettings
+from stages.endpoint.settings import LlmSettings
 
 DENSEST = 1 / 3
 """Tokens in a byte of UTF-8 while nothing is known: English has some 0.25, German 0.3, Chinese 0.3."""

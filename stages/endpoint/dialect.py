@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from stages.llm.json_schema import without
+from stages.endpoint.json_schema import without
 
 # JSON schema keywords that some strict endpoints refuse, though they only bound the answer's size.
 _BOUNDS = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"})

@@ -2,32 +2,31 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
-from pipeline import Budget, PermanentError, Spent, StageContext
-from stages.llm.completion import Completion, Refused
-from stages.llm.endpoint import Endpoint, Message
-from stages.llm.params import JobBudget, LlmParams
-from stages.llm.settings import LlmSettings, Price
-from stages.llm.tokens import Counter
+from pipeline import PermanentError, Spent, StageContext
+from stages.endpoint.client import Endpoint, Message
+from stages.endpoint.completion import Completion, Refused
+from stages.endpoint.job_budget import JobBudget, budget_of
+from stages.endpoint.settings import LlmSettings, Price
+from stages.endpoint.tokens import Counter
 from stages.outputs import Usage
 
 _MILLION = 1_000_000
-
-Amount = TypeVar("Amount", Decimal, int)
 
 
 class Purse:
     """An endpoint whose requests are paid for by one job. It is asked as the endpoint itself."""
 
     def __init__(
-        self, context: StageContext, endpoint: Endpoint, settings: LlmSettings, params: LlmParams
+        self, context: StageContext, endpoint: Endpoint, settings: LlmSettings, asked: JobBudget | None
     ) -> None:
+        """Make one; `asked` is the budget that the job asks for."""
         self._context = context
         self._endpoint = endpoint
         self._model = settings.model
         self._price = settings.prices.get(settings.model or "")
-        self._budget = budget_of(settings, params)
+        self._budget = budget_of(settings, asked)
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -83,17 +82,3 @@ def cost_of(usage: Usage, price: Price) -> Decimal:
 def _is_told(usage: Usage) -> bool:
     """Tell whether the endpoint has counted: no request has no tokens."""
     return usage.prompt_tokens + usage.completion_tokens > 0
-
-
-def budget_of(settings: LlmSettings, params: LlmParams) -> Budget:
-    """Return what the job may use: what it asks for, at most what the operator allows."""
-    asked = params.budget or JobBudget()
-    return Budget(
-        cost=_least(settings.job_cost, asked.cost), tokens=_least(settings.job_tokens, asked.tokens)
-    )
-
-
-def _least(allowed: Amount | None, asked: Amount | None) -> Amount | None:
-    if allowed is None or asked is None:
-        return asked if allowed is None else allowed
-    return min(allowed, asked)

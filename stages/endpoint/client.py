@@ -12,12 +12,12 @@ import httpx
 import openai
 
 from pipeline import PermanentError, TemporaryError, Unavailable
-from stages.llm.completion import Completion
-from stages.llm.dialect import Dialect
-from stages.llm.faults import as_stage_error, is_away, is_too_long, refused_of, wait_of
-from stages.llm.settings import LlmSettings
-from stages.llm.stream import Heard, receive
-from stages.llm.tokens import Counter
+from stages.endpoint.completion import Completion
+from stages.endpoint.dialect import Dialect
+from stages.endpoint.faults import as_stage_error, is_away, is_too_long, refused_of, wait_of
+from stages.endpoint.settings import LlmSettings
+from stages.endpoint.stream import Heard, receive
+from stages.endpoint.tokens import Counter
 
 # An answer of 4,096 tokens is some 20 kB; whatever is this long is none.
 MAX_BODY = 8 * 1024 * 1024

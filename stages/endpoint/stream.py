@@ -9,7 +9,7 @@ from httpx_sse import EventSource, ServerSentEvent
 from pydantic import BaseModel, ValidationError
 
 from pipeline import TemporaryError
-from stages.llm.faults import reported
+from stages.endpoint.faults import reported
 
 Heard = Callable[[int], None]
 """Takes how many more tokens an answer has; less than none where they had been counted too high."""
