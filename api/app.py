@@ -59,6 +59,7 @@ def create_app(
             feed = Feed(store.changes)
             seals = Seals(await store.keys.get(KEY_NAME, KEY_BYTES))
             known = {each.name: each for each in sorted(pipelines, key=lambda each: each.version)}
+            store.pipelines.know(pipelines)
             app.state.services = Services(store, feed, seals, Teller(seals), settings, known)
             async with anyio.create_task_group() as group, Processes(1) as children:
                 app.state.children = children

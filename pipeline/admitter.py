@@ -13,6 +13,7 @@ from pipeline.committer import Committer
 from pipeline.crashpoints import crash_point
 from pipeline.errors import (
     DefinitionError,
+    KeyMissing,
     LeaseLost,
     MillraceError,
     StateConflict,
@@ -25,16 +26,26 @@ from pipeline.model import Change, Failure, Hold, Submitted, Task
 from pipeline.params import check_params
 from pipeline.store.backlog import priority_of
 from pipeline.store.tasks import task_of
+from pipeline.vault import Vault
 
 _log = logging.getLogger("millrace.admitter")
+
+
+_REFUSALS: Mapping[type[MillraceError], str] = {
+    SubmissionError: "InvalidParams",
+    DefinitionError: "InvalidSkip",
+    KeyMissing: "KeyMissing",
+}
+"""What a job's failure is called, by what was raised."""
 
 
 class Admitter:
     """Admits the jobs of the pipelines that this worker hosts."""
 
-    def __init__(self, committer: Committer, hosted: Hosted) -> None:
+    def __init__(self, committer: Committer, hosted: Hosted, vault: Vault) -> None:
         self._committer = committer
         self._hosted = hosted
+        self._vault = vault
         self.refused: set[str] = set()
         """Jobs that can't be admitted, and would be met again and again."""
 
@@ -44,9 +55,9 @@ class Admitter:
         """Admit jobs, as the backlog gives them; returns the first tasks of those that `hold` begins.
 
         Those that are not due or skip their first stage, and all without `hold`, get a task that waits to
-        be claimed, in the pond of `blocker` when that is given. Those whose params no stage takes, or that
-        skip stages which can't be skipped, fail. Jobs that others admitted, or that were cancelled, are left
-        out.
+        be claimed, in the pond of `blocker` when that is given. Those whose params no stage takes or can't
+        be decrypted here, or that skip stages which can't be skipped, fail. Jobs that others admitted, or
+        that were cancelled, are left out.
         """
         crash_point("admit.seen")
         traced = telemetry.traced()
@@ -77,12 +88,11 @@ class Admitter:
         if whole is None:
             raise ValueError(f"{submitted.pipeline!r} does not begin here")
         try:
-            check_params(whole, job.get("params", {}))
+            check_params(whole, self._vault.opened(submitted.tenant, submitted.params))
             pipeline = whole.without(submitted.skip)
-        except (SubmissionError, DefinitionError) as error:
+        except (SubmissionError, DefinitionError, KeyMissing) as error:
             _log.warning("job %s fails: %s", submitted.id, error)
-            kind = "InvalidParams" if isinstance(error, SubmissionError) else "InvalidSkip"
-            return transitions.reject(submitted.id, Failure(kind, str(error))), None
+            return transitions.reject(submitted.id, Failure(_REFUSALS[type(error)], str(error))), None
         if pipeline.stages[0] is not whole.stages[0]:
             hold = None  # where it begins may be paused, limited or for others: whoever claims it looks
         traceparent = submitted.traceparent

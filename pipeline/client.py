@@ -13,6 +13,7 @@ from pipeline.crashpoints import crash_point
 from pipeline.diff import DiffView, diff
 from pipeline.errors import NotFound, StateConflict, SubmissionError
 from pipeline.model import DEFAULT_TENANT, Anew
+from pipeline.params import sealed
 from pipeline.reasons import WhyView, why
 from pipeline.reprocess import Plan, Reprocess, Reprocesses
 from pipeline.rerun import Asked, newest_params
@@ -52,17 +53,20 @@ class Client:
         """Submit a job for a document; when this returns, the job is not lost any more.
 
         Returns the job, and whether it is new: with an idempotency key that was used before, the
-        earlier job is returned and the document discarded. For the options see `job_document`.
+        earlier job is returned and the document discarded. For the options see `job_document`;
+        params that are secret, and each `SecretStr`, are stored encrypted.
 
         Raises:
             IdempotencyConflict: the key was used with another document, pipeline or params.
-            SubmissionError: the job is not valid, or its batch is none of this tenant's, or has ended. The
-                document is discarded.
+            SubmissionError: the job is not valid, or has a secret and there is no key for it, or its batch is
+                none of this tenant's, or has ended. The document is discarded.
             StoreUnavailable: whether it was submitted is not known: use an idempotency key and try again.
         """
         with telemetry.span(telemetry.SUBMIT, {telemetry.PIPELINE: pipeline}):
             try:
                 await self._require_open(options.get("batch"))
+                if options.get("params"):
+                    options["params"] = await sealed(self._store, self.tenant, options["params"])
                 job = job_document(pipeline, name=name, tenant=self.tenant, **stored.fields, **options)
                 kept, new = await self._store.jobs.insert(job)
             except SubmissionError:
@@ -156,10 +160,12 @@ class Client:
 
         Raises:
             NotFound: this tenant has no such job, or its document is gone.
+            KeyMissing: a secret of the params can't be decrypted here.
         """
         found = await self._store.jobs.submitted(job, self.tenant)
         await self._store.documents.save(document_reference(found["document"]), path)
-        return newest_params(found, await self._store.jobs.tasks([job]))
+        params = newest_params(found, await self._store.jobs.tasks([job]))
+        return self._store.vault.opened(self.tenant, params)
 
     async def cancel(self, job: str) -> JobView:
         """Cancel a job; a running attempt stops when it hears of it.
@@ -218,11 +224,12 @@ class Client:
             NotFound: this tenant has no such job.
             StateConflict: it has not failed; or, with a stage: it has not ended, has no such stage, or a
                 stage before that one has not succeeded.
-            SubmissionError: params or `force` without a stage.
+            SubmissionError: params or `force` without a stage, or a secret and there is no key for it.
         """
         if stage is not None:
             anew: Anew = "all" if force else "first"
-            await self._store.reruns.rerun(job, self.tenant, Asked(stage, params or {}, anew))
+            given = await sealed(self._store, self.tenant, params)
+            await self._store.reruns.rerun(job, self.tenant, Asked(stage, given, anew))
         elif params or force:
             raise SubmissionError("say from which stage on the job is to be run again")
         else:

@@ -175,6 +175,10 @@ class PreparationFailed(MillraceError):
     """A stage could not be prepared; its `prepare` raised what is the cause."""
 
 
+class KeyMissing(PermanentError):
+    """A secret param can't be decrypted, as this process does not have the key."""
+
+
 class LeaseLost(MillraceError):
     """Another worker may hold this task now; whatever this attempt produced is thrown away."""
 

@@ -99,7 +99,7 @@ class Executor:
         if stage.input is not Document:
             body = task.input.body or await services.output(before[-1].name)
             value = before[-1].output.model_validate(body)
-        params = params_of(stage, task.params)
+        params = params_of(stage, self.desk.store.vault.opened(task.tenant, task.params))
         await services.trusted()
         crash_point("attempt.begun", lambda: [task.id])
         output = await stage.call(

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.errors import PermanentError, SubmissionError
 from pipeline.stage import Pipeline, Stage
+from pipeline.store import Store
 
 
 def check_params(pipeline: Pipeline, params: Mapping[str, Any]) -> None:
@@ -44,6 +45,20 @@ def params_of(stage: Stage, params: Mapping[str, Any]) -> BaseModel | None:
     except ValidationError as error:
         told = explain(error.errors())
     raise PermanentError(f"the params of stage {stage.name!r} are not valid: {told}")
+
+
+async def sealed(
+    store: Store, tenant: str, params: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, dict[str, Any]]:
+    """Return params, by stage, as they are stored: what is secret of them is encrypted.
+
+    What is secret is known of stages that a worker has registered, or this process knows; beside that, each
+    `SecretStr` is.
+
+    Raises:
+        SubmissionError: there is a secret, and no key.
+    """
+    return store.vault.sealed(tenant, params, await store.pipelines.secrets(params)) if params else {}
 
 
 def explain(errors: Iterable[Mapping[str, Any]]) -> str:

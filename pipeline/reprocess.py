@@ -14,6 +14,7 @@ from pipeline.batches import conclude
 from pipeline.crashpoints import crash_point
 from pipeline.errors import SubmissionError
 from pipeline.model import Anew, is_job_id, task_id, tenant_of
+from pipeline.params import sealed
 from pipeline.rerun import Asked, Past, decided, newest_outputs
 from pipeline.store import Store
 from pipeline.store.reprocesses import AT_ONCE, EXAMPLES
@@ -185,7 +186,7 @@ class Reprocesses:
 
     async def plan(self, request: Reprocess) -> Plan:
         """Return what a reprocess would take now; in bounded memory, whatever the number of jobs."""
-        planning, after = Planning(), ""
+        request, planning, after = await self._sealed(request), Planning(), ""
         which = request.which.model_dump(exclude_none=True)
         stored = self._store.reprocesses
         while True:
@@ -209,7 +210,8 @@ class Reprocesses:
         Twice with one id is as once.
 
         Raises:
-            SubmissionError: it is not valid, or there is another batch of that id.
+            SubmissionError: it is not valid, has a secret and there is no key for it, or there is another
+                batch of that id.
         """
         batch = batch_document(tenant=self._tenant, name=name or "reprocess")
         if id is not None:
@@ -218,7 +220,7 @@ class Reprocesses:
                     f"the id of a reprocess begins with {self._tenant!r} and a dot, as a job's"
                 )
             batch["_id"] = id
-        stored = request.model_dump(exclude={"which"})
+        stored = (await self._sealed(request)).model_dump(exclude={"which"})
         stored["which"] = request.which.model_dump(exclude_none=True)
         counts = {"begun": 0, "unchanged": 0, "refused": 0, "examples": []}
         batch["reprocess"] = {"request": stored, "cursor": "", "done": False, **counts}
@@ -244,6 +246,10 @@ class Reprocesses:
                 await conclude(self._store.batches, batch)
                 return False
         return True
+
+    async def _sealed(self, request: Reprocess) -> Reprocess:
+        params = await sealed(self._store, self._tenant, request.params)
+        return request.model_copy(update={"params": params})
 
     async def _is_as_asked(self, batch: str, request: Mapping[str, Any]) -> bool:
         found = await self._store.batches.get(batch, self._tenant)

@@ -7,10 +7,11 @@ import os
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, ByteSize, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.processes import MEMORY
+from pipeline.vault import secret_keys
 
 
 def _seconds(value: object) -> object:
@@ -20,13 +21,19 @@ def _seconds(value: object) -> object:
     return value
 
 
+def _keys(value: SecretStr) -> SecretStr:
+    """Refuse what are no keys, before anything is sealed with them."""
+    secret_keys(value.get_secret_value())
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
 class StoreSettings(BaseSettings):
     """Where the database is."""
 
-    model_config = SettingsConfigDict(env_prefix="MILLRACE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MILLRACE_", frozen=True, hide_input_in_errors=True)
 
     mongodb_uri: SecretStr | None = None
     """Connection string of a replica set, as it may hold a password never shown.
@@ -38,6 +45,11 @@ class StoreSettings(BaseSettings):
     timeout: Duration = timedelta(seconds=20)
     """Longest that one operation may take, elections included; at least 1 s.
     20 s, as an election takes up to 12 s with MongoDB's defaults."""
+
+    secret_key: Annotated[SecretStr, AfterValidator(_keys)] | None = None
+    """Encrypts params that are secret, such as passwords of documents: 32 random bytes in base64, the same
+    for the API and all workers. Several are parted by commas: the first one encrypts, all decrypt.
+    Without it such params are refused at their submission."""
 
 
 class WorkerSettings(BaseSettings):

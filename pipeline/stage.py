@@ -35,6 +35,7 @@ from pipeline.cost import Cost
 from pipeline.errors import DefinitionError
 from pipeline.recipe import LONGEST_ENGINE, Recipe, params_hash
 from pipeline.threads import Threads
+from pipeline.vault import secret_fields
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -95,6 +96,11 @@ class Stage:
     def key_of(self, tenant: str, params: Mapping[str, Any]) -> str | None:
         """Return the key of a task of this tenant with these params of the stage, cut at 100 characters."""
         return None if self.key is None else filled_key(self.key, tenant, params)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of its params that are secret."""
+        return secret_fields(self.params)
 
     @property
     def units(self) -> frozenset[str]:
@@ -158,7 +164,8 @@ def stage(
     raises, the worker does not start: no document is charged for a model that can't be loaded.
 
     `key` is what operators can limit over all workers: a name such as ``openai``, with ``{tenant}`` or
-    ``{field}`` of the stage's params in it if each of these is limited for itself.
+    ``{field}`` of the stage's params in it if each of these is limited for itself; no secret one, as keys are
+    shown.
 
     `cost` is what operators can limit by rate, such as ``Cost("tokens", reserve=2000)``: taken as an attempt
     begins, and settled at its end with what it has told by `StageContext.used`.
@@ -188,6 +195,8 @@ def stage(
             raise DefinitionError(
                 f"stage {name!r}: its key names {sorted(unknown)}, which are no params of it"
             )
+        if told := set(_PLACE.findall(key or "")) & secret_fields(params or NoParams):
+            raise DefinitionError(f"stage {name!r}: its key names {sorted(told)}, which are secret")
         return Stage(
             name=name,
             version=version,

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.cron import cron as cron_of
 from pipeline.errors import SubmissionError
 from pipeline.model import DEFAULT_TENANT
+from pipeline.params import sealed
 from pipeline.stage import NAME
 from pipeline.store import Store
 from pipeline.store.documents import InlineFile, StoredFile
@@ -48,6 +49,8 @@ class Timetable:
             StoreUnavailable: whether it is there is not known: put it again.
         """
         try:
+            if options.get("params"):
+                options["params"] = await sealed(self._store, self.tenant, options["params"])
             made = job_document(pipeline, name=document, tenant=self.tenant, **stored.fields, **options)
             job = {field: made[field] for field in _OF_A_JOB}
             await self._put(name, {"job": job}, cron, time_zone, missed)

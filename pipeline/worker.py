@@ -156,7 +156,7 @@ class Worker:
             hand_off = HandOff(
                 self.name, self._queues, self._clock, self._settings.lease, self._may_go_on, self.gates
             )
-            admitter = Admitter(committer, self._hosted)
+            admitter = Admitter(committer, self._hosted, self._store.vault)
             self._intake = self._make_intake(admitter, hand_off, self._store.permits(grants))
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
             self._upkeep = Upkeep(self._store, self._settings, self.name, upkeep)

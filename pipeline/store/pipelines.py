@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -23,6 +24,8 @@ class Pipelines:
     def __init__(self, db: AsyncDatabase[Doc]) -> None:
         self._pipelines = db["pipelines"]
         self._names: Mapping[str, Sequence[str]] = {}
+        self._secrets: Mapping[str, Collection[str]] = {}
+        self._known: list[Stage] = []
         self._read_at = float("-inf")
 
     @translated
@@ -40,7 +43,7 @@ class Pipelines:
         """Return what this version of a pipeline is, None when no worker ever registered it.
 
         `stages` has `name`, `version`, `max_attempts`, `takes_document` and `units` of each, in order, and
-        `key` and `engine` of those that have one.
+        `key`, `engine` and `secrets`, the names of secret params, of those that have them.
         """
         return await self._pipelines.find_one({"_id": f"{name}@{version}"})
 
@@ -57,11 +60,27 @@ class Pipelines:
             names = await self._read_names()
         return names.get(name, ())
 
+    def know(self, pipelines: Iterable[Pipeline]) -> None:
+        """Take the secret params of these for such, whether a worker has registered them or not."""
+        self._known += [stage for pipeline in pipelines for stage in pipeline.stages]
+
+    async def secrets(self, stages: Collection[str]) -> Mapping[str, Collection[str]]:
+        """Return the names of the secret params of stages, in whatever pipeline and version they are."""
+        await self.stage_names()
+        if any(stage not in self._secrets for stage in stages):
+            await self._read_names()
+        return self._secrets
+
     async def _read_names(self) -> Mapping[str, Sequence[str]]:
         asked_at, found = time.monotonic(), dict[str, Sequence[str]]()
+        secrets = defaultdict[str, set[str]](set)
         for record in await self.list():
             found.setdefault(record["name"], [stage["name"] for stage in record["stages"]])
-        self._names, self._read_at = found, asked_at
+            for stage in record["stages"]:
+                secrets[stage["name"]].update(stage.get("secrets", ()))
+        for known in self._known:
+            secrets[known.name].update(known.secrets)
+        self._names, self._secrets, self._read_at = found, dict(secrets), asked_at
         return found
 
     @translated
@@ -78,6 +97,7 @@ def _registered(stage: Stage) -> Doc:
         "takes_document": stage.input is Document,
         "units": sorted(stage.units),
         **({} if stage.key is None else {"key": stage.key}),
+        **({"secrets": sorted(stage.secrets)} if stage.secrets else {}),
         **_engine(stage),
     }
 

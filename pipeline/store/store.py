@@ -41,6 +41,7 @@ from pipeline.store.usage import Usage
 from pipeline.store.versions import Versions
 from pipeline.store.waits import Waits
 from pipeline.store.workers import Workers
+from pipeline.vault import Vault
 
 PING_SECONDS, CLOSE_SECONDS = 2.0, 2.0
 
@@ -50,6 +51,7 @@ class Store:
 
     def __init__(self, settings: StoreSettings) -> None:
         self.settings = settings
+        self.vault = Vault(settings.secret_key)
         self._client: Client = make_client(settings)
         self.db: AsyncDatabase[Doc] = self._client[settings.database]
         self._timeout = settings.timeout.total_seconds()

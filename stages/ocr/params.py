@@ -30,7 +30,7 @@ class OcrParams(BaseModel, extra="forbid", hide_input_in_errors=True):
     """Read these pages only, such as `1-3,7,12-`; all of them when not given. Numbers beyond the last
     page are passed over."""
     password: Annotated[SecretStr, Field(max_length=127)] | None = None
-    """Of an encrypted PDF. It is kept with the job, for as long as that is."""
+    """Of an encrypted PDF. It is kept with the job, encrypted, for as long as that is."""
 
     on_page_error: Literal["fail", "skip"] = "fail"
     """What a page does that can't be read after all attempts: it fails the job, or is marked as failed

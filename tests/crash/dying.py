@@ -156,7 +156,7 @@ async def ready_at(journey: Trip, stage: str) -> None:
     async with committing(store) as commits, anyio.create_task_group() as group:
         committer = Committer(commits)
         group.start_soon(committer.run)
-        await Admitter(committer, Hosted([CHAIN])).admit(jobs, None)
+        await Admitter(committer, Hosted([CHAIN]), store.vault).admit(jobs, None)
         committer.stop()
 
 

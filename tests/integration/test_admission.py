@@ -40,7 +40,10 @@ async def test_a_worker_that_stops_leaves_admissions_to_whoever_comes_next(store
         committer = Committer(commits)
         committer.stop()
         await committer.run()
-        assert await Admitter(committer, Hosted([COUNTING])).admit(await waiting(store), hold()) == []
+        assert (
+            await Admitter(committer, Hosted([COUNTING]), store.vault).admit(await waiting(store), hold())
+            == []
+        )
     assert [each["_id"] for each in await waiting(store)] == [job]
 
 
@@ -50,7 +53,9 @@ async def test_what_is_due_is_begun_and_what_is_not_waits_as_a_task(store: Store
     async with committing(store) as commits, anyio.create_task_group() as group:
         committer = Committer(commits)
         group.start_soon(committer.run)
-        [task] = await Admitter(committer, Hosted([COUNTING])).admit(await waiting(store), hold())
+        [task] = await Admitter(committer, Hosted([COUNTING]), store.vault).admit(
+            await waiting(store), hold()
+        )
         committer.stop()
     assert (task.job, task.attempt, task.fresh) == (due, 1, True)
     begun = await stored(store, task.id)

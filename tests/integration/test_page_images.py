@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
+from pydantic import SecretStr
 
 from pipeline import Pipeline
 from pipeline.store import Store
@@ -22,7 +23,8 @@ def pdf(folder: Path, password: str | None = None) -> bytes:
 
 
 async def test_a_page_is_drawn_on_demand(store: Store, tmp_path: Path) -> None:
-    async with serving(store.settings, (COUNTING, PAPERS)) as served:
+    settings = store.settings.model_copy(update={"secret_key": SecretStr("A" * 43)})
+    async with serving(settings, (COUNTING, PAPERS)) as served:
         params = json.dumps({"ocr": {"password": "key"}})
         job = await served.submit(pdf(tmp_path, "key"), "a.pdf", params=params, pipeline="papers")
         answer = await served.http.get(f"/v1/jobs/{job['id']}/pages/2/image?dpi=144")
