@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import transitions
+from pipeline import new_task
 from pipeline.errors import StateConflict
 from pipeline.model import Again, Anew, stages_at_work, task_id
 from pipeline.recipe import params_hash
@@ -154,12 +154,12 @@ def task_from(past: Past, stage: str, asked: Asked) -> dict[str, Any]:
         given = {"sha256": past.outputs[source]["sha256"], "output": source}
     params = merged(past.params, asked.params)
     again = Again(asked.anew, None if params == past.job.get("params", {}) else params)
-    return transitions.rerun_task(
+    return new_task.rerun_task(
         {**earlier, **_key(past, stage, params)},
         past.revision + 1,
         {name: newest[name]["revision"] for name in before},
         given,
-        transitions.again_record(again),
+        new_task.again_record(again),
     )
 
 

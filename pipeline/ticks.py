@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.cron import Cron
 from pipeline.model import Change, Write
-from pipeline.transitions import after, literal
+from pipeline.updates import after, literal
 
 TOLERANCE = timedelta(minutes=1)
 """A tick that is later than that counts as missed: nobody was there to fire it."""

@@ -12,12 +12,12 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, WriteError
 
-from pipeline import transitions
+from pipeline import decisions, updates
 from pipeline.errors import NotFound, StateConflict, SubmissionError
 from pipeline.model import ids_of_job, ids_of_tenant
 from pipeline.store.driver import UNSTORABLE, Client, Doc, translated
 from pipeline.store.on_demand import OnDemand
-from pipeline.transitions import OPEN_JOB
+from pipeline.updates import OPEN_JOB
 
 AT_ONCE = 50
 """Jobs that are cancelled in one transaction: more would meet the locks of more that run."""
@@ -125,10 +125,10 @@ class Batches:
 
         async def run(session: AsyncClientSession) -> None:
             # The tasks first, as everywhere: a job's end is the last that its watchers hear.
-            tasks = [{"_id": ids_of_job(job), "state": {"$in": list(transitions.OPEN_TASK)}} for job in jobs]
-            await self._tasks.update_many({"$or": tasks}, [transitions.cancel_task()], session=session)
+            tasks = [{"_id": ids_of_job(job), "state": {"$in": list(updates.OPEN_TASK)}} for job in jobs]
+            await self._tasks.update_many({"$or": tasks}, [decisions.cancel_task()], session=session)
             match = {"_id": {"$in": jobs}, "state": {"$in": list(OPEN_JOB)}}
-            await self._jobs.update_many(match, [transitions.cancel_job()], session=session)
+            await self._jobs.update_many(match, [decisions.cancel_job()], session=session)
 
         async with self._client.start_session() as session:
             with pymongo.timeout(self._timeout):
@@ -149,7 +149,7 @@ class Batches:
         if not whole or any(state in counts for state in OPEN_JOB):
             return None
         match = {"_id": batch, "total": found["total"], "state": "running"}
-        update = transitions.end_batch(counts, cancelled=bool(found.get("cancelled")))
+        update = decisions.end_batch(counts, cancelled=bool(found.get("cancelled")))
         result = await self._batches.update_one(match, [update])
         return str(update["$set"]["state"]) if result.modified_count else None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from pipeline import transitions
+from pipeline import decisions
 from pipeline.model import Change
 from pipeline.store.commits import Commits
 from pipeline.store.driver import Doc, translated
@@ -95,7 +95,7 @@ class Failures:
         """Give failed jobs up; returns how many that were. Those that did not fail, or are, are left out."""
 
         async def changes(some: Sequence[str]) -> list[Change]:
-            return [transitions.discard(job) for job in some]
+            return [decisions.discard(job) for job in some]
 
         return await self._commit(jobs, changes)
 
@@ -117,7 +117,7 @@ class Failures:
         tasks = self._tasks.find({"job": {"$in": list(jobs)}}, {"job": 1})
         async for task in tasks.sort([("revision", 1), ("created_at", 1)]):
             last[task["job"]] = task["_id"]  # an earlier revision may have failed before
-        return [transitions.try_again(job, task) for job, task in last.items()]
+        return [decisions.try_again(job, task) for job, task in last.items()]
 
     async def _of_group(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import transitions
+from pipeline import repairs, updates
 from pipeline.model import Change, ids_of_job, stages_at_work, task_id
 from pipeline.store.driver import Doc
 from pipeline.store.scan import Snapshot
@@ -53,7 +53,7 @@ class Case:
     @property
     def open(self) -> list[Doc]:
         """Its tasks that have not ended."""
-        return [task for task in self.tasks if task["state"] in transitions.OPEN_TASK]
+        return [task for task in self.tasks if task["state"] in updates.OPEN_TASK]
 
     @property
     def newest(self) -> Doc | None:
@@ -89,7 +89,7 @@ def decide(case: Case) -> Remedy | str | None:
             return _submitted(case) if case.tasks else None
     if not case.open:
         return None
-    return Remedy(transitions.close(case.job, case.open), "cancelled what an ended job had left open")
+    return Remedy(repairs.close(case.job, case.open), "cancelled what an ended job had left open")
 
 
 def _submitted(case: Case) -> Remedy | str:
@@ -100,7 +100,7 @@ def _submitted(case: Case) -> Remedy | str:
     if case.registered is None:
         return UNREGISTERED
     stages = case.job.get("stages") or [stage["name"] for stage in case.registered["stages"]]
-    change = transitions.readmit(case.job, case.registered["version"], stages)
+    change = repairs.readmit(case.job, case.registered["version"], stages)
     return Remedy(change, "set a submitted job that has tasks to running")
 
 
@@ -115,14 +115,14 @@ def _running(case: Case) -> Remedy | str | None:
     if not case.tasks:
         if case.outputs:
             return NO_TASK
-        change = transitions.resubmit(case.job)
+        change = repairs.resubmit(case.job)
         return Remedy(change, "submitted a running job without any task again")
     last = case.newest
     if last is None:
         return NO_CHAIN
     if last["state"] != "succeeded":
         return Remedy(
-            transitions.conclude(case.job, last), f"ended a running job whose last task was {last['state']}"
+            repairs.conclude(case.job, last), f"ended a running job whose last task was {last['state']}"
         )
     return _after_success(case, last)
 
@@ -133,7 +133,7 @@ def _after_success(case: Case, last: Doc) -> Remedy | str:
     if not _is_chained(case, last):
         return NO_CHAIN
     if last["stage"] == case.names[-1]:
-        change = transitions.conclude(case.job, last)
+        change = repairs.conclude(case.job, last)
         return Remedy(change, "ended a running job whose last stage had succeeded")
     if case.registered is None:
         return UNREGISTERED
@@ -144,7 +144,7 @@ def _after_success(case: Case, last: Doc) -> Remedy | str:
     following = stages[case.names.index(last["stage"]) + 1]
     if "max_attempts" not in following:
         return UNREGISTERED  # by a version of Millrace that did not say enough
-    change = transitions.extend(case.job, last, following, _given(case, last, following))
+    change = repairs.extend(case.job, last, following, _given(case, last, following))
     return Remedy(change, "emitted the missing successor of a task that had succeeded")
 
 

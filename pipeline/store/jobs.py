@@ -13,7 +13,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 
-from pipeline import transitions
+from pipeline import decisions, updates
 from pipeline.crashpoints import crash_point
 from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, StoreUnavailable, SubmissionError
 from pipeline.model import FINAL_STATES, ids_of_job, ids_of_tenant
@@ -32,7 +32,7 @@ _PAUSE = 0.05
 _NESTED_TOO_DEEPLY = 15
 """Server code of a document with more than 200 levels."""
 _OPEN = {"$nin": sorted(FINAL_STATES)}
-_WITH_DEADLINE: Doc = {"state": {"$in": list(transitions.OPEN_JOB)}, "deadline": {"$type": "date"}}
+_WITH_DEADLINE: Doc = {"state": {"$in": list(updates.OPEN_JOB)}, "deadline": {"$type": "date"}}
 
 
 class Jobs:
@@ -124,7 +124,7 @@ class Jobs:
         own = ids_of_tenant(tenant)
         query: Doc = {"_id": own if before is None else {**own, "$lt": min(before, own["$lt"])}}
         if batch is not None:  # each state has its place in the batch's index, and is in order there
-            query |= {"batch": batch, "state": {"$in": [*transitions.OPEN_JOB, *sorted(FINAL_STATES)]}}
+            query |= {"batch": batch, "state": {"$in": [*updates.OPEN_JOB, *sorted(FINAL_STATES)]}}
         if state is not None:
             query |= {"tenant": tenant, "state": state}
         newest = self._jobs.find(query, {"document.inline": 0}).sort("_id", -1).limit(limit)
@@ -144,9 +144,9 @@ class Jobs:
         async def run(session: AsyncClientSession) -> None:
             # The task first: events come in this order, and the job's end is the last that watchers hear.
             current = {"job": job, "tenant": tenant, "state": {"$in": ["ready", "running"]}}
-            await self._tasks.update_many(current, [transitions.cancel_task()], session=session)
+            await self._tasks.update_many(current, [decisions.cancel_task()], session=session)
             match = {"_id": job, "tenant": tenant, "state": _OPEN}
-            result = await self._jobs.update_one(match, [transitions.cancel_job()], session=session)
+            result = await self._jobs.update_one(match, [decisions.cancel_job()], session=session)
             if not result.matched_count:
                 raise await self._refusal(job, tenant, "cancelled", session)
             crash_point("cancel.written", lambda: [job])
@@ -160,7 +160,7 @@ class Jobs:
         jobs = [each["_id"] async for each in self._jobs.find(query, {"_id": 1}).limit(limit)]
         if not jobs:
             return []
-        at_work = {"job": {"$in": jobs}, "state": {"$in": list(transitions.OPEN_TASK)}}
+        at_work = {"job": {"$in": jobs}, "state": {"$in": list(updates.OPEN_TASK)}}
         tasks = {each["job"]: each["_id"] async for each in self._tasks.find(at_work, {"job": 1})}
         return [(job, tasks.get(job)) for job in jobs]
 
@@ -182,7 +182,7 @@ class Jobs:
 
         async def run(session: AsyncClientSession) -> None:
             begun = await self._tasks.find_one({"_id": ids_of_job(job)}, {"_id": 1}, session=session)
-            update = transitions.reopen_job() if begun else transitions.resubmit_job()
+            update = decisions.reopen_job() if begun else decisions.resubmit_job()
             match = {"_id": job, "tenant": tenant, "state": "failed"}
             result = await self._jobs.update_one(match, [update], session=session)
             if not result.matched_count:
@@ -192,7 +192,7 @@ class Jobs:
             # The newest one: an earlier revision may have failed before.
             reopened = await self._tasks.find_one_and_update(
                 {"job": job, "state": "failed"},
-                [transitions.reopen_task()],
+                [decisions.reopen_task()],
                 sort=[("revision", -1)],
                 session=session,
             )

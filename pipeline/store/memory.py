@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pipeline.errors import PermanentError
 from pipeline.model import Task
 from pipeline.store.driver import UNSTORABLE, Doc, translated
-from pipeline.transitions import after
+from pipeline.updates import after
 
 
 class Memory:

@@ -19,7 +19,7 @@ from typing import Any
 from pipeline.model import FINAL_STATES
 from pipeline.store.driver import Doc
 from pipeline.store.scan import Check, join, scan
-from pipeline.transitions import MAX_ERRORS
+from pipeline.updates import MAX_ERRORS
 
 
 def jobs_have_work() -> Check:

@@ -17,7 +17,7 @@ from pipeline.rerun import Asked, Past, decided
 from pipeline.runs import result_revision
 from pipeline.store.driver import Doc, translated
 from pipeline.store.reruns import Reruns
-from pipeline.transitions import OPEN_JOB
+from pipeline.updates import OPEN_JOB
 
 AT_ONCE = 20
 """Jobs that are looked at, and may begin, in one transaction: it holds their locks for some milliseconds."""

@@ -8,7 +8,7 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 
-from pipeline import transitions
+from pipeline import decisions
 from pipeline.errors import NotFound, StateConflict
 from pipeline.model import FINAL_STATES, stages_at_work, task_id
 from pipeline.rerun import Asked, Past, newest_outputs, task_from
@@ -92,7 +92,7 @@ class Reruns:
         reopened = [
             UpdateOne(
                 {"_id": past.job["_id"], "state": past.job["state"]},
-                [transitions.reopen_job(task["revision"], **fields)],
+                [decisions.reopen_job(task["revision"], **fields)],
             )
             for past, task, fields in begun
         ]

@@ -10,7 +10,7 @@ from pymongo.errors import OperationFailure
 
 from pipeline.model import JOB_ID_PATTERN, PRIORITY_RANGE, TENANT_PATTERN
 from pipeline.store.driver import Doc, translated
-from pipeline.transitions import OPEN_JOB
+from pipeline.updates import OPEN_JOB
 
 RELEASE = 3
 """Of the validators: raise it when one changes. An earlier release that starts later leaves them alone."""

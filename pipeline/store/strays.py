@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pipeline.model import pipeline_of, version_of
 from pipeline.store.driver import Doc, translated, until_first
 from pipeline.store.on_demand import OnDemand
-from pipeline.transitions import after
+from pipeline.updates import after
 
 _MARKED: Doc = {"state": "submitted", "admit_by": {"$type": "date"}}
 

@@ -15,7 +15,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
-from pipeline import transitions
+from pipeline import transitions, updates
 from pipeline.context import Progress
 from pipeline.crashpoints import crash_point
 from pipeline.errors import StoreUnavailable
@@ -278,8 +278,8 @@ def _claimed(claim_id: str, worker: str, lease_for: timedelta) -> Doc:
     lease = {
         "claim_id": claim_id,
         "fence": {"$add": ["$lease.fence", 1]},
-        "worker": transitions.literal(worker),
-        "until": transitions.after(lease_for),
+        "worker": updates.literal(worker),
+        "until": updates.after(lease_for),
     }
     return {
         "state": "running",
@@ -295,9 +295,9 @@ def _alarms(state: str) -> Doc:
 
 
 def _renewed(lease_for: timedelta, progress: Progress | None) -> Doc:
-    update: Doc = {"lease.until": transitions.after(lease_for)}
+    update: Doc = {"lease.until": updates.after(lease_for)}
     if progress is not None:
-        update["progress"] = transitions.literal(asdict(progress))
+        update["progress"] = updates.literal(asdict(progress))
     return update
 
 

@@ -13,7 +13,7 @@ from pymongo.errors import OperationFailure
 
 from pipeline.errors import StoreError
 from pipeline.store.driver import Doc, translated
-from pipeline.transitions import after
+from pipeline.updates import after
 
 _log = logging.getLogger("millrace.store")
 _UNAUTHORIZED = 13

@@ -18,7 +18,8 @@ from pipeline.store.changes import WORK
 from pipeline.store.documents import CHUNK_BYTES
 from pipeline.store.outputs import LARGE_BODY
 from pipeline.store.scan import PAGE, scan, snapshot
-from pipeline.transitions import MAX_ERRORS, checkpoint
+from pipeline.transitions import checkpoint
+from pipeline.updates import MAX_ERRORS
 from tests.records import (
     AT_ONCE,
     MINUTE,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import Pipeline, Progress, transitions
+from pipeline import Pipeline, Progress, decisions, new_task, transitions, updates
 from pipeline.model import (
     Change,
     DocumentReference,
@@ -205,7 +205,7 @@ def test_a_delay_stays_within_what_dates_can_hold() -> None:
 def test_a_rescue_counts_the_death_of_its_worker() -> None:
     assert "deaths" in updated(transitions.rescue(DOCUMENT, FAILURE, expired=True).guard)
     assert "deaths" not in updated(transitions.retry(TASK, FAILURE, MINUTE).guard)
-    assert transitions.reopen_task()["$set"]["deaths"] == 0
+    assert decisions.reopen_task()["$set"]["deaths"] == 0
 
 
 @pytest.mark.parametrize(("task", "state"), [(None, "submitted"), (TASK.id, "running")])
@@ -237,7 +237,7 @@ def test_a_stage_that_is_run_again_begins_afresh_under_its_new_revision() -> Non
         "state": "failed",
         "commit": "an earlier one",
     }
-    task = transitions.rerun_task(worn, 2, {}, worn["input"], None)
+    task = new_task.rerun_task(worn, 2, {}, worn["input"], None)
     assert task == {**earlier, "_id": f"{JOB}:read:2", "revision": 2}
 
 
@@ -260,11 +260,11 @@ def test_a_rescue_without_attempts_left_fails_the_job() -> None:
 
 def test_errors_are_bounded() -> None:
     for change in (transitions.retry(TASK, FAILURE, MINUTE), transitions.fail(TASK, FAILURE)):
-        assert updated(change.guard)["errors"]["$slice"][1] == -transitions.MAX_ERRORS
+        assert updated(change.guard)["errors"]["$slice"][1] == -updates.MAX_ERRORS
 
 
 def test_reopening_keeps_the_fence_and_starts_the_attempts_afresh() -> None:
-    fields = transitions.reopen_task()["$set"]
+    fields = decisions.reopen_task()["$set"]
     assert (fields["state"], fields["attempt"]) == ("ready", 0)
     assert "lease.fence" not in fields
     assert "errors" not in fields
