@@ -40,7 +40,7 @@ _SETTINGS = OcrParams().settings()
 
 async def measure(form: Form) -> list[Figure]:
     """Read the same documents by a worker, then by a bare pool."""
-    pages, share = form.size(100, 8), form.size(100, 25) / 100
+    pages, share = form.size(100, 4), form.size(100, 25) / 100
     with TemporaryDirectory(prefix="millrace-scans-") as folder:
         warm = scanned_document(Path(folder, "warm.pdf"), WorkerSettings().processes, share)
         long = [scanned_document(Path(folder, "long.pdf"), pages, share)]

@@ -1,4 +1,4 @@
-"""A pipeline of the built-in LLM stage, after two that take a plain text for its pages; and its settings."""
+"""Pipelines of the stages that ask a model, which take a plain text for their pages; and settings."""
 
 from decimal import Decimal
 
@@ -6,6 +6,7 @@ import pytest
 
 from pipeline import Document, Pipeline, StageContext, stage
 from stages.llm import llm
+from stages.ner import ner
 from stages.outputs import NerOutput, OcrOutput
 from tests.llm_documents import recognised
 from tests.llm_faults import FaultServer
@@ -43,6 +44,7 @@ async def nothing(text: OcrOutput, context: StageContext) -> NerOutput:
 
 
 PAYING = Pipeline("paying", [pages, nothing, llm])
+NAMING = Pipeline("naming", [pages, ner])
 
 
 def document(count: int, words: str = "Oak and elm.") -> bytes:
