@@ -32,6 +32,7 @@ async def test_a_chunk_that_was_answered_is_not_asked_again_after_a_kill(
     client, workers = Client(store), "tests.integration.paying:NAMING"
     async with fault_server(names("Oak", "Ash"), waits, names("elm")) as server:
         own = {f"MILLRACE_LLM_{name.upper()}": value for name, value in told(server).items()}
+        own["MILLRACE_LLM_REMEMBER"] = "0"  # it is the checkpoint that is kept
         job = (await submit(client, "naming", document(2), params=PARAMS)).id
         async with worker_process(store_settings, workers, "--name", "first", **own) as process:
             with anyio.fail_after(60):
