@@ -17,7 +17,7 @@ from pipeline.fairness import Fairness
 from pipeline.gates import Gates
 from pipeline.hosted import Hosted
 from pipeline.limit import Refusal
-from pipeline.model import PRIORITY_RANGE, Hold, Task, subject_of, tenant_of
+from pipeline.model import PRIORITY_RANGE, Hold, Task, tenant_of
 from pipeline.outages import Outages
 from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import OperationTime
@@ -155,6 +155,7 @@ class Intake:
         if self._gates.holds_back:
             limit = MOST_CANDIDATES
         ready, jobs = await self._candidates(hints, limit, probing=probing)
+        found = len(ready) + len(jobs)
         if self._gates.holds_back:
             ready, jobs = await self._without_blocked(ready, jobs)
         kind = ready[: len(one_kind([each.document for each in ready]))]
@@ -162,12 +163,12 @@ class Intake:
         if kind and runs_alone(kind[0].document):
             better = [each for each in jobs if each.priority > kind[0].priority]
             chosen = self._choose(better, free) or kind
-        services = await self._outages.begin(subject_of(chosen[0].queue)) if probing and chosen else ()
+        services = await self._outages.begin(chosen[0].queue) if probing and chosen else ()
         if probing and not services:
             return Haul()
         self._note_what_is_left(ready, jobs, chosen, limit)
         if not chosen:
-            return Haul()
+            return Haul(more=len(ready) + len(jobs) < found)  # behind what was put into ponds, or in these
         tasks = await self._begin(chosen)
         self._outages.assign(services, tasks)
         return Haul(tasks, more=self._hints.tasks or self._hints.jobs)
@@ -181,7 +182,9 @@ class Intake:
         if claims:
             tasks += await self._claim(claims)
         if admissions:
-            tasks += await self._admit(admissions, self._hold(self._as_of))
+            # Which service a job's first stage calls isn't known before its task is.
+            hold = None if self._gates.services.out else self._hold(self._as_of)
+            tasks += await self._admit(admissions, hold)
         if any(under.values()):
             tasks += await self._take_within(under)
         if len(tasks) < len(chosen):  # lost to others, or not due, or to be claimed now
@@ -292,7 +295,8 @@ class Intake:
         """Return what nothing holds back; the rest is put into ponds, where nobody meets it again."""
         blocked: dict[tuple[str, bool], list[_Candidate]] = defaultdict(list)
         for each in (*ready, *jobs):
-            blocker = self._gates.blocker(each.queue, tenant_of(each.job), each.document.get("key"))
+            key, service = each.document.get("key"), each.document.get("service")
+            blocker = self._gates.blocker(each.queue, tenant_of(each.job), key, service)
             if blocker is not None:
                 blocked[blocker, each.ready].append(each)
         for (blocker, are_tasks), held in blocked.items():

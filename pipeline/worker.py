@@ -100,7 +100,7 @@ class Worker:
         self._tasks = Tasks(store.db)
         self._backlog = Backlog(store.db, self._hosted.beginning)
         self._turns = Turns(Peers(self.name, self._queues))
-        self.gates = Gates(self.name, self._queues, self._hosted.units)
+        self.gates = Gates(self.name, self._queues, self._hosted.units, self._hosted.apart)
         """What this worker knows to be paused."""
         self._outages = Outages(self.gates.services, store.controls, self.name, lease)
         self._settlements = Settlements(store.rates, self.gates.limits, self._wake)
