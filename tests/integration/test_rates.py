@@ -222,6 +222,38 @@ async def test_what_cannot_be_a_rate(store: Store) -> None:
     assert (view.concurrency, [each.unit for each in view.rates]) == (2, ["tasks", "tokens"])
 
 
+async def test_one_limit_of_a_subject_is_taken_away(store: Store) -> None:
+    operator = Operator(store)
+    await store.pipelines.register([METERED])
+    await operator.limit("tenant:*", 2, rate=5)
+    await operator.limit("tenant:*", rate=9, unit="tokens")
+    with pytest.raises(NotFound, match="a concurrency, a rate of tasks, a rate of tokens"):
+        await operator.unlimit("tenant:*", rate=True, unit="pages")
+    left = await operator.unlimit("tenant:*", unit="tokens")
+    assert (left.concurrency, [each.unit for each in left.rates]) == (2, ["tasks"])
+    left = await operator.unlimit("tenant:*", concurrency=True)
+    assert (left.concurrency, [each.unit for each in left.rates]) == (None, ["tasks"])
+    with pytest.raises(NotFound, match="no such limit"):
+        await operator.unlimit("tenant:*", concurrency=True)
+    await operator.unlimit("tenant:*", rate=True)
+    assert await operator.limits() == []
+    with pytest.raises(NotFound, match="not limited"):
+        await operator.unlimit("tenant:*")
+
+
+async def test_what_waits_for_a_rate_begins_as_only_that_is_taken_away(store: Store) -> None:
+    client, operator = Client(store), Operator(store)
+    async with running(store, METERED):
+        await operator.limit(ACCOUNT, 1, rate=40, per=HOUR, unit="tokens")
+        assert (await until(store, (await submit(client, "metered", **used())).id)).state == "succeeded"
+        waits = (await submit(client, "metered", **used())).id
+        async with await store.db["tasks"].watch() as stream:
+            while not await store.db["tasks"].find_one({"job": waits, "queue": f"metered@1/work#{ACCOUNT}"}):
+                await stream.next()
+        await operator.unlimit(ACCOUNT, rate=True)
+        assert (await until(store, waits)).state == "succeeded"
+
+
 async def test_a_stage_uses_only_what_it_names(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one")
 
