@@ -20,7 +20,7 @@ from pipeline.store.controls import breaker_of
 from tests.integration.api_server import serving
 from tests.integration.calling import CALLING, OWN, PLAIN, SERVICE
 from tests.records import stored, violations
-from tests.support import running, submit, until, worker_process
+from tests.support import reconciled, running, submit, until, worker_process
 
 PRINTER = SERVICES + SERVICE
 STAGE = "stage:calling/call"
@@ -66,6 +66,15 @@ async def asked(store: Store, times: int) -> None:
                 await stream.try_next()
 
 
+async def listening(store: Store, workers: int) -> None:
+    """Wait until so many workers are there and have read what is paused: they only hear of it from now on."""
+    with anyio.fail_after(60):
+        async with await store.db["workers"].watch() as stream:
+            while len(await store.workers.alive()) < workers:
+                await stream.try_next()
+    await reconciled(store)
+
+
 def is_open(breaker: Breaker | None) -> bool:
     return breaker is not None
 
@@ -104,19 +113,20 @@ async def test_a_service_of_one_tenant_that_is_away_parks_only_its_tasks(
 ) -> None:
     client, other = Client(store, "acme"), Client(store, "beta")
     await service_is(store, "away", "llm/acme", retry_after=1)
-    jobs = [(await submit(client, pipeline)).id for _ in range(30)]
     async with AsyncExitStack() as stack:
         for _ in range(3):
             await stack.enter_async_context(
                 worker_process(store_settings, f"{CALLS}{pipeline.upper().replace('-', '_')}", "--slots", "2")
             )
+        await listening(store, 3)
+        jobs = [(await submit(client, pipeline)).id for _ in range(12)]
         await breaker(store, is_open, f"{SERVICES}llm/acme")
         others = []
-        for _ in range(10):
+        for _ in range(4):
             others.append((await submit(other, pipeline)).id)
             jobs.append((await submit(client, pipeline)).id)
         assert {(await until(store, job)).state for job in others} == {"succeeded"}
-        opened = await breaker(store, lambda it: it is not None and it.failures >= 3, f"{SERVICES}llm/acme")
+        opened = await breaker(store, lambda it: it is not None and it.failures >= 2, f"{SERVICES}llm/acme")
         assert opened is not None
         assert (
             await store.db["requests"].count_documents({"task": {"$regex": "^acme"}}) <= 6 + opened.failures
