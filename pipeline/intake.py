@@ -23,6 +23,7 @@ from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import OperationTime
 from pipeline.store.permits import Permits, Wanted
 from pipeline.store.ponds import Ponds
+from pipeline.store.refills import Refills
 from pipeline.store.tasks import Tasks, one_kind, runs_alone
 from pipeline.turns import Turns
 
@@ -73,6 +74,7 @@ class Intake:
         backlog: Backlog,
         ponds: Ponds,
         permits: Permits,
+        refills: Refills,
         fairness: Fairness,
         admitter: Admitter,
         turns: Turns,
@@ -87,6 +89,7 @@ class Intake:
         self._backlog = backlog
         self._ponds = ponds
         self._permits = permits
+        self._refills = refills
         self._fairness = fairness
         self._admitter = admitter
         self._turns = turns
@@ -243,6 +246,8 @@ class Intake:
             task: each for task, each in refused.items() if limits.of(each.subject) == own[each.subject]
         }
         limits.fill(standing.values())
+        if untold := limits.untold(standing.values()):
+            await self._refills.tell(untold, self._worker)
         await self._hold_back(standing)
         return tasks
 

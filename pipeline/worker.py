@@ -239,6 +239,7 @@ class Worker:
             backlog=self._backlog,
             ponds=self._store.ponds,
             permits=permits,
+            refills=self._store.refills,
             fairness=Fairness(self._store.tenants, self._backlog),
             admitter=admitter,
             turns=self._turns,
