@@ -13,7 +13,10 @@ from pipeline.client import Client
 from pipeline.crashpoints import VARIABLE
 from pipeline.errors import NotFound
 from pipeline.model import SERVICE as SERVICES
+from pipeline.model import Away, Snoozed
 from pipeline.operator import Operator
+from pipeline.outages import Outages
+from pipeline.services import Services
 from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.store import Store
 from pipeline.store.controls import breaker_of
@@ -105,6 +108,19 @@ async def test_while_it_is_away_one_asks_for_all(store: Store, store_settings: S
     errors = await store.db["tasks"].count_documents({"errors": {"$ne": []}})
     assert (attempts, errors) == ([1], 0)
     assert await violations(store) == {}
+
+
+async def test_two_that_settle_at_once_write_each_finding_once(store: Store) -> None:
+    services = Services("w")
+    outages = Outages(services, store.controls, "w", timedelta(seconds=45))
+    names = [f"printer-{number}" for number in range(4)]
+    for name in names:
+        services.ended("t", STAGE, Snoozed(timedelta(seconds=5), "away", Away(name, "no paper", None)))
+    async with anyio.create_task_group() as stopping:
+        stopping.start_soon(outages.settle)
+        stopping.start_soon(outages.settle)
+    found = [breaker_of(each) for each in await store.controls.list()]
+    assert [each.failures for each in found if each is not None] == [1] * len(names)
 
 
 @pytest.mark.parametrize("pipeline", ["own", "own-first"])
