@@ -15,7 +15,7 @@ from pipeline.client import Client
 from pipeline.errors import DefinitionError, NotFound
 from pipeline.limit import Limit, Rate, Refusal
 from pipeline.operator import Operator
-from pipeline.settings import StoreSettings
+from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.store import Store
 from pipeline.store.permits import Wanted
 from tests.integration.metered import METERED
@@ -262,6 +262,25 @@ async def test_what_a_killed_worker_was_refused_begins_on_another_when_the_rate_
                     await moved.try_next()
         workers[told["worker"]].kill()
         await workers[told["worker"]].wait()
+        assert (await until(store, job)).state == "succeeded"
+    assert await violations(store) == {}
+
+
+async def test_an_idle_worker_that_was_not_refused_looks_when_it_was_told_that_a_rate_refills(
+    store: Store,
+) -> None:
+    [job] = await admitted(store, pipeline=METERED)
+    task = await stored(store, f"{job}:work:1")
+    of_job = await store.db["jobs"].find_one_and_delete({"_id": job})
+    await store.db["tasks"].delete_one({"_id": task["_id"]})
+    assert of_job is not None
+    async with running(store, METERED, WorkerSettings(reconciliation=HOUR)):
+        await Operator(store).limit("key:account/", rate=80, per=HOUR, unit="tokens")
+        assert (await until(store, (await submit(Client(store), "metered")).id)).state == "succeeded"
+        # What one leaves that was refused: nobody is woken by what comes to be in a pond.
+        await store.db["jobs"].insert_one(of_job)
+        await store.db["tasks"].insert_one({**task, "queue": f"{task['queue']}#key:account/"})
+        await store.refills.tell({("key:account/", "tokens"): 1.0}, "gone")
         assert (await until(store, job)).state == "succeeded"
     assert await violations(store) == {}
 
