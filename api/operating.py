@@ -84,9 +84,24 @@ def limit(
     _tell(found, f"limited to {_limits_of(found)}", as_json)
 
 
-def unlimit(kind: Kind, name: Name, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Take all limits of a stage, a tenant or a key away."""
-    _tell(RestClient(url).post("/v1/unlimit", subject=f"{kind}:{name}"), "not limited any more", as_json)
+def unlimit(
+    kind: Annotated[str, typer.Argument(help="stage, tenant or key.")],
+    name: Annotated[str, typer.Argument(help="Its name, as it was limited.")],
+    concurrency: Annotated[
+        bool, typer.Option("--concurrency", help="Only how many may run at once.")
+    ] = False,
+    rate: Annotated[bool, typer.Option("--rate", help="Only its rates, or the one of --unit.")] = False,
+    unit: Annotated[str | None, typer.Option(help="Of the one rate to take away; implies --rate.")] = None,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Take the limits of a stage, a tenant or a key away: all of them, or those that are named."""
+    wanted = {each: "true" for each, chosen in (("concurrency", concurrency), ("rate", rate)) if chosen}
+    if unit is not None:
+        wanted["unit"] = unit
+    found = RestClient(url).post("/v1/unlimit", subject=f"{kind}:{name}", **wanted)
+    left = _limits_of(found)
+    _tell(found, f"limited to {left}" if left else "not limited any more", as_json)
 
 
 def limits(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:

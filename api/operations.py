@@ -34,6 +34,12 @@ AUnit = Annotated[
     str,
     Query(pattern=f"^{UNIT.pattern}$", description="`tasks`, or what a stage names as its cost."),
 ]
+TheConcurrency = Annotated[bool, Query(description="Take away how many may run at once.")]
+TheRate = Annotated[bool, Query(description="Take away its rates, or the one of `unit`.")]
+OneUnit = Annotated[
+    str | None,
+    Query(pattern=f"^{UNIT.pattern}$", description="Of the one rate to take away; implies `rate`."),
+]
 
 
 class DrainView(BaseModel):
@@ -104,9 +110,16 @@ async def limit(
 
 
 @router.post("/unlimit", responses=answers(404))
-async def unlimit(subject: ASubject, operator: AnOperator) -> LimitView:
-    """Take a limit away."""
-    return await operator.unlimit(subject)
+async def unlimit(
+    subject: ASubject,
+    operator: AnOperator,
+    *,
+    concurrency: TheConcurrency = False,
+    rate: TheRate = False,
+    unit: OneUnit = None,
+) -> LimitView:
+    """Take limits of a subject away, all of them or only those that are named, and return what is left."""
+    return await operator.unlimit(subject, concurrency=concurrency, rate=rate, unit=unit)
 
 
 @router.post("/workers/{name}/drain", responses=answers(404))

@@ -59,7 +59,7 @@ class Executor:
             except LeaseLost:
                 return Lost()
             except Exception as error:  # noqa: BLE001 -- whatever stage code raises is its outcome
-                return _outcome(task, stage.retry, error)
+                return _outcome(task, stage, error)
             except SystemExit as error:  # it would end the worker, and everything that runs beside it
                 return failed(task, stage.retry, RuntimeError(f"the stage called sys.exit({error.code!r})"))
 
@@ -114,20 +114,22 @@ class Executor:
         return Succeeded(stored, _completed(services.told))
 
 
-def _outcome(task: Task, policy: RetryPolicy, error: Exception) -> Outcome:
+def _outcome(task: Task, stage: Stage, error: Exception) -> Outcome:
     cause = _unwrap(error)[1]
     if isinstance(cause, LeaseLost):  # met while a part of the work was saved
         return Lost()
     if isinstance(cause, Unavailable):
         why = _storable(str(cause))[:MAX_MESSAGE]
         away = None if cause.told else Away(cause.service, why, cause.retry_after)
-        return Snoozed(min(cause.delay, HEARD), why, away)
+        apart = stage.apart is not None and stage.apart.fullmatch(cause.service)
+        service = cause.service if apart else None
+        return Snoozed(min(cause.delay, HEARD), why, away, service=service)
     if isinstance(cause, Snooze):
         snoozed = Snoozed(cause.delay, _storable(str(cause))[:MAX_MESSAGE])
         if isinstance(cause, DaySpent):
             return replace(snoozed, budget=cause.subject, seen=cause.seen)
         return snoozed
-    return failed(task, policy, error)
+    return failed(task, stage.retry, error)
 
 
 def failed(task: Task, policy: RetryPolicy, error: Exception) -> Failed:

@@ -7,6 +7,7 @@ in an open queue is put into a pond.
 """
 
 import random
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import anyio
@@ -29,19 +30,24 @@ class Gates:
     """One worker's view of the controls: as it was read, and heard of since."""
 
     def __init__(
-        self, worker: str, queues: Sequence[str], units: Mapping[str, Collection[str]] | None = None
+        self,
+        worker: str,
+        queues: Sequence[str],
+        units: Mapping[str, Collection[str]] | None = None,
+        apart: Mapping[str, Sequence[re.Pattern[str]]] | None = None,
     ) -> None:
-        """Make one; `units` are those that the stages of these queues cost."""
+        """Make one; `units` are those that the stages of these queues cost, `apart` see `Services`."""
         self._own = f"worker:{worker}"
         self._queues = list(queues)
         self._paused: set[str] = set()
         self._closed: set[str] = set()
-        """What is paused, and the stages that are parked."""
+        """What is paused, the stages that are parked, and the services that park only their own tasks."""
+        self._out: set[str] = set()
         self._ponds: set[str] = set()
         self._tenants = False
         self._met: set[str] = set()
         self.limits = Limits(units)
-        self.services = Services(worker)
+        self.services = Services(worker, apart=apart)
         self.services.watchers.append(self._settle)
         self._changed = anyio.Event()
         self.heard = 0
@@ -54,8 +60,11 @@ class Gates:
         self._settle()
 
     def _settle(self) -> None:
-        """Find out what is closed."""
-        self._closed = self._paused | self.services.parked
+        """Find out what is closed; what a service has held back that is back is looked for."""
+        out = self.services.out
+        self._ponds |= {pond_name(queue, each) for each in self._out - out for queue in self._queues}
+        self._out = out
+        self._closed = self._paused | self.services.parked | out
         self._changed.set()
         self._changed = anyio.Event()
 
@@ -125,14 +134,15 @@ class Gates:
     @property
     def holds_back(self) -> bool:
         """True while something in an open queue may not begin."""
-        return self._tenants or self.limits.any_full
+        return self._tenants or self.limits.any_full or bool(self._out)
 
     def queues(self, *, probing: bool = False) -> list[str]:
         """Return the queues to claim from; `probing`: of the parked stages of which one attempt may begin."""
         if self._free:
             return self._queues
         passes = self._lets_probe if probing else self._passes
-        held = {*self._ponds, *(pond_name(q, s) for s in self._subjects() for q in self._queues)}
+        subjects = self._subjects() | (self._out if probing else set())
+        held = {*self._ponds, *(pond_name(q, s) for s in subjects for q in self._queues)}
         ponds = [each for each in held if passes(each)]
         if len(ponds) > MOST_PONDS:
             ponds = random.sample(ponds, MOST_PONDS)
@@ -145,19 +155,26 @@ class Gates:
         passes = self._lets_probe if probing else self._passes
         return [name for name, queues in first_queues.items() if not any(map(passes, queues))]
 
-    def blocker(self, queue: str, tenant: str, key: str | None = None) -> str | None:
-        """Return what holds back the tasks of this queue, tenant and key; None when nothing does."""
+    def blocker(
+        self, queue: str, tenant: str, key: str | None = None, service: str | None = None
+    ) -> str | None:
+        """Return what holds back the tasks of this queue, tenant, key and service; None when nothing does."""
         subject = f"tenant:{tenant}"
         if subject in self._closed:
             return subject
+        called = f"{SERVICE}{service}"
+        if called in self._out and pond_name(queue, called) != queue:  # from its pond comes what probes
+            return called
         full = self.limits.is_full
         return next((each for each in (subject, f"key:{key}") if full(each, queue)), None)
 
-    def lets(self, queue: str, tenant: str) -> bool:
-        """Tell whether a task of this tenant may begin that is claimed by this key, limits aside."""
+    def lets(self, queue: str, tenant: str, service: str | None = None) -> bool:
+        """Tell whether a task may begin of this queue and tenant that calls this service, limits aside."""
         if not self._closed:
             return True
-        closed = f"tenant:{tenant}" in self._closed or not self._closed.isdisjoint(_stops(queue))
+        closed = not self._closed.isdisjoint(
+            (f"tenant:{tenant}", f"{SERVICE}{service}")
+        ) or not self._closed.isdisjoint(_stops(queue))
         return not (self.drained or closed)
 
     @property
@@ -180,7 +197,10 @@ class Gates:
         stops = _stops(queue)
         full = self.limits.is_full
         open_ = self._paused.isdisjoint(stops) and not any(full(each, queue) for each in stops)
-        return open_ and subject_of(queue) in self.services.half_open
+        stage, (_, _, pond) = subject_of(queue), queue.partition("#")
+        if pond.startswith(SERVICE):
+            return open_ and pond in self.services.half_open and stage not in self.services.parked
+        return open_ and stage in self.services.half_open
 
 
 def _stops(queue: str) -> set[str]:

@@ -81,7 +81,9 @@ class HandOff:
         hold: Hold | None = None
         if following is not None and not task.alone and self._may_go_on(task):
             queue = queue_name(pipeline.name, pipeline.version, following.name)
-            open_ = queue in self._queues and self._gates.lets(queue, task.tenant)
+            open_ = queue in self._queues and self._gates.lets(
+                queue, task.tenant, following.service_of(task.tenant, task.params.get(following.name) or {})
+            )
             enough = open_ and self._enough(current, following, task, pipeline)
             hold = self.hold(task.as_of) if enough else None
         change = transitions.complete(task, result, pipeline, hold)

@@ -1,10 +1,11 @@
 """What a worker hosts: pipelines, perhaps in several versions, and of them the stages that it claims."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
 from pipeline.errors import DefinitionError
-from pipeline.model import queue_name
+from pipeline.model import queue_name, subject_of
 from pipeline.stage import Pipeline
 
 
@@ -56,6 +57,17 @@ class Hosted:
             if stage.units
         }
         return {queue: named[queue] for queue in self.queues if queue in named}
+
+    @property
+    def apart(self) -> dict[str, tuple[re.Pattern[str], ...]]:
+        """What services are called like that park only their own tasks, by stage; only of such stages."""
+        found: dict[str, tuple[re.Pattern[str], ...]] = {}
+        for each in self:
+            for stage in each.stages:
+                if (like := stage.apart) is not None:
+                    subject = subject_of(queue_name(each.name, each.version, stage.name))
+                    found[subject] = (*found.get(subject, ()), like)
+        return found
 
     @property
     def beginning(self) -> dict[str, list[int]]:

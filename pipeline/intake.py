@@ -17,12 +17,13 @@ from pipeline.fairness import Fairness
 from pipeline.gates import Gates
 from pipeline.hosted import Hosted
 from pipeline.limit import Refusal
-from pipeline.model import PRIORITY_RANGE, Hold, Task, subject_of, tenant_of
+from pipeline.model import PRIORITY_RANGE, Hold, Task, tenant_of
 from pipeline.outages import Outages
 from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import OperationTime
 from pipeline.store.permits import Permits, Wanted
 from pipeline.store.ponds import Ponds
+from pipeline.store.refills import Refills
 from pipeline.store.tasks import Tasks, one_kind, runs_alone
 from pipeline.turns import Turns
 
@@ -73,6 +74,7 @@ class Intake:
         backlog: Backlog,
         ponds: Ponds,
         permits: Permits,
+        refills: Refills,
         fairness: Fairness,
         admitter: Admitter,
         turns: Turns,
@@ -87,6 +89,7 @@ class Intake:
         self._backlog = backlog
         self._ponds = ponds
         self._permits = permits
+        self._refills = refills
         self._fairness = fairness
         self._admitter = admitter
         self._turns = turns
@@ -155,6 +158,7 @@ class Intake:
         if self._gates.holds_back:
             limit = MOST_CANDIDATES
         ready, jobs = await self._candidates(hints, limit, probing=probing)
+        found = len(ready) + len(jobs)
         if self._gates.holds_back:
             ready, jobs = await self._without_blocked(ready, jobs)
         kind = ready[: len(one_kind([each.document for each in ready]))]
@@ -162,12 +166,12 @@ class Intake:
         if kind and runs_alone(kind[0].document):
             better = [each for each in jobs if each.priority > kind[0].priority]
             chosen = self._choose(better, free) or kind
-        services = await self._outages.begin(subject_of(chosen[0].queue)) if probing and chosen else ()
+        services = await self._outages.begin(chosen[0].queue) if probing and chosen else ()
         if probing and not services:
             return Haul()
         self._note_what_is_left(ready, jobs, chosen, limit)
         if not chosen:
-            return Haul()
+            return Haul(more=len(ready) + len(jobs) < found)  # behind what was put into ponds, or in these
         tasks = await self._begin(chosen)
         self._outages.assign(services, tasks)
         return Haul(tasks, more=self._hints.tasks or self._hints.jobs)
@@ -181,7 +185,9 @@ class Intake:
         if claims:
             tasks += await self._claim(claims)
         if admissions:
-            tasks += await self._admit(admissions, self._hold(self._as_of))
+            # Which service a job's first stage calls isn't known before its task is.
+            hold = None if self._gates.services.out else self._hold(self._as_of)
+            tasks += await self._admit(admissions, hold)
         if any(under.values()):
             tasks += await self._take_within(under)
         if len(tasks) < len(chosen):  # lost to others, or not due, or to be claimed now
@@ -240,6 +246,8 @@ class Intake:
             task: each for task, each in refused.items() if limits.of(each.subject) == own[each.subject]
         }
         limits.fill(standing.values())
+        if untold := limits.untold(standing.values()):
+            await self._refills.tell(untold, self._worker)
         await self._hold_back(standing)
         return tasks
 
@@ -292,7 +300,8 @@ class Intake:
         """Return what nothing holds back; the rest is put into ponds, where nobody meets it again."""
         blocked: dict[tuple[str, bool], list[_Candidate]] = defaultdict(list)
         for each in (*ready, *jobs):
-            blocker = self._gates.blocker(each.queue, tenant_of(each.job), each.document.get("key"))
+            key, service = each.document.get("key"), each.document.get("service")
+            blocker = self._gates.blocker(each.queue, tenant_of(each.job), key, service)
             if blocker is not None:
                 blocked[blocker, each.ready].append(each)
         for (blocker, are_tasks), held in blocked.items():

@@ -4,7 +4,7 @@ A rate is a bucket of `amount` units, full at first, into which the same flows b
 task begins when what it costs is in the bucket, or when the bucket is full if it costs more than that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,15 @@ class Limit:
         """Return this with what the other one says."""
         concurrency = self.concurrency if other.concurrency is None else other.concurrency
         return Limit(concurrency, {**self.rates, **other.rates})
+
+    def without(self, *, concurrency: bool = False, units: Collection[str] = ()) -> "Limit":
+        """Return this without its concurrency, or without the rates of these units."""
+        rates = {unit: each for unit, each in self.rates.items() if unit not in units}
+        return Limit(None if concurrency else self.concurrency, rates)
+
+    def __bool__(self) -> bool:
+        """True while anything is limited."""
+        return self.concurrency is not None or bool(self.rates)
 
     def takes(self, cost: Mapping[str, int]) -> dict[str, int]:
         """Return what a task of this cost takes of the rates, by unit."""

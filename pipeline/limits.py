@@ -22,6 +22,13 @@ SOONEST = 0.02
 """Seconds after which a rate is tried again, at least: one that flows faster fills by several tasks."""
 
 
+SOONEST_TOLD = 1.0
+"""Seconds after which others look at a rate that was short, at least: it bounds what is told."""
+
+GRACE = 2.0
+"""Seconds that they leave whoever was refused to begin it, and to tell if it is refused again."""
+
+
 class Limits:
     """One worker's view of the limits."""
 
@@ -30,6 +37,8 @@ class Limits:
         self._units = units or {}
         self._limits: dict[str, Limit] = {}
         self._full: dict[tuple[str, str | None], float] = {}
+        self._told: dict[Account, float] = {}
+        """Until when rates have held something back, of any worker, as far as it was told."""
         self._filled = anyio.Event()
 
     def replace(self, limits: Mapping[str, Limit]) -> None:
@@ -89,6 +98,26 @@ class Limits:
             self._full[each.subject, each.unit] = until
             self._filled.set()
 
+    def untold(self, refusals: Iterable[Refusal]) -> dict[Account, float]:
+        """Return the rates among these of which others don't know that they were short, with seconds.
+
+        While they know of one nothing is told, also when it has enough earlier: they look a little later.
+        """
+        now = anyio.current_time()
+        waits = {
+            (each.subject, each.unit): max(SOONEST_TOLD, each.wait)
+            for each in refusals
+            if each.unit is not None and each.wait is not None
+        }
+        untold = {account: wait for account, wait in waits.items() if self._told.get(account, now) <= now}
+        self._told |= {account: now + wait for account, wait in untold.items()}
+        return untold
+
+    def hear(self, account: Account, wait: float) -> None:
+        """Some worker has told that a rate holds something back for so many seconds."""
+        self._told[account] = anyio.current_time() + wait
+        self._filled.set()
+
     def free(self, subjects: Iterable[str]) -> bool:
         """Something of these has ended here; True when too many of one of them ran."""
         return self._open((each, None) for each in subjects)
@@ -113,14 +142,21 @@ class Limits:
         return any((subject, unit) in self._full for unit in (None, *self._costing(queue)))
 
     async def run(self, wake: Callable[[], None]) -> None:
-        """Look again, when something full may have room, for what it has held back; until cancelled."""
+        """Look again, when something full may have room, for what it has held back; until cancelled.
+
+        Also for what another worker was refused, if that has not told meanwhile that it was refused again.
+        """
         while True:
             self._filled = anyio.Event()
-            with anyio.move_on_at(min(self._full.values(), default=float("inf"))):
+            others = (until + GRACE for until in self._told.values())
+            with anyio.move_on_at(min((*self._full.values(), *others), default=float("inf"))):
                 await self._filled.wait()
             now = anyio.current_time()
             over = [mark for mark, until in self._full.items() if until <= now]
-            if self._open(over):
+            refilled = [account for account, until in self._told.items() if until + GRACE <= now]
+            for account in refilled:
+                del self._told[account]
+            if self._open(over) or refilled:
                 wake()
 
     def _costing(self, queue: str) -> Collection[str]:

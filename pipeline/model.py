@@ -308,6 +308,8 @@ class Snoozed:
     """Why it did, if that isn't known yet."""
     budget: str | None = None
     """The subject whose budget for the day is used up."""
+    service: str | None = None
+    """What is away, if the other tasks of its stage may call others."""
     seen: Mapping[str, Any] = field(default_factory=dict)
     """The budgets that were looked up then, in their versions."""
 

@@ -70,10 +70,13 @@ def new_task(
 
 
 def _limited(job: Submitted | Task, stage: Stage, given: Given) -> Json:
-    """Return the key by which a task is limited, and what it costs, if its stage has them."""
+    """Return the key by which a task is limited, what it costs and calls, if its stage has them."""
     limited: dict[str, Any] = {}
+    params = job.params.get(stage.name) or {}
     if stage.key is not None:
-        limited["key"] = stage.key_of(job.tenant, job.params.get(stage.name) or {})
+        limited["key"] = stage.key_of(job.tenant, params)
+    if (service := stage.service_of(job.tenant, params)) is not None:
+        limited["service"] = service
     if stage.costs:
         limited["cost"] = {each.unit: each.of(given.size) for each in stage.costs}
     return limited
@@ -113,7 +116,7 @@ def rerun_task(
         **({"skip": earlier["skip"]} if earlier.get("skip") else {}),
         **({} if again is None else {"again": again}),
         **_FRESH,
-        **{name: earlier[name] for name in ("key", "cost") if name in earlier},
+        **{name: earlier[name] for name in ("key", "cost", "service") if name in earlier},
     }
 
 

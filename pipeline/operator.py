@@ -184,16 +184,35 @@ class Operator:
             subject, await self._store.limits.add(subject, Limit(concurrency, rates))
         )
 
-    async def unlimit(self, subject: str) -> LimitView:
-        """Take a limit away; returns it.
+    async def unlimit(
+        self, subject: str, *, concurrency: bool = False, rate: bool = False, unit: str | None = None
+    ) -> LimitView:
+        """Take a subject's limits away: all of them, or only those that are named; returns what is left.
+
+        Args:
+            subject: See `LimitView`.
+            concurrency: Take away how many may run at once.
+            rate: Take away its rates, all of them or the one of `unit`.
+            unit: Of the rate; implies it.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such limit; the message says which there are.
         """
-        limits = await self._store.limits.list()
-        if subject not in limits or not await self._store.limits.remove(subject):
+        rate = rate or unit is not None
+        whole = not (concurrency or rate)
+
+        def decide(before: Limit) -> Limit:
+            units = (before.rates if unit is None else [unit]) if rate or whole else ()
+            return before.without(concurrency=concurrency or whole, units=units)
+
+        before, left = await self._store.limits.change(subject, decide)
+        if left != before:
+            return await self._limit_view(subject, left)
+        if not before:
+            limits = await self._store.limits.list()
             raise NotFound(f"{subject[:200]} is not limited; limited: {', '.join(limits) or 'nothing'}")
-        return await self._limit_view(subject, limits[subject])
+        told = [*(["a concurrency"] if before.concurrency is not None else []), *_rates_said(before)]
+        raise NotFound(f"{subject[:200]} has no such limit; it has {', '.join(told)}")
 
     async def limits(self) -> list[LimitView]:
         """Return all limits."""
@@ -327,6 +346,10 @@ class Operator:
                 raise NotFound(
                     f"{kind[:80]!r} can't be paused: stage, pipeline, tenant and worker can, and service"
                 )
+
+
+def _rates_said(limit: Limit) -> list[str]:
+    return [f"a rate of {unit}" for unit in limit.rates]
 
 
 def _check_amounts(concurrency: int | None, rate: int | None, per: timedelta) -> None:

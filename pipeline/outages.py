@@ -12,7 +12,7 @@ import anyio
 
 from pipeline.breaker import Decide, begin_probe, give_back
 from pipeline.crashpoints import crash_point
-from pipeline.model import SERVICE, Outcome, Snoozed, Task
+from pipeline.model import SERVICE, Outcome, Snoozed, Task, stage_queue, subject_of
 from pipeline.patience import until_available
 from pipeline.services import Services
 from pipeline.store.controls import Controls
@@ -67,19 +67,20 @@ class Outages:
                 self._notes.insert(0, note)
                 raise
 
-    async def begin(self, stage: str) -> Sequence[str]:
-        """Ask for the probe of the services for which a stage is parked; returns them, or none.
+    async def begin(self, queue: str) -> Sequence[str]:
+        """Ask for the probe of the services for which a queue, or a pond, is parked; returns them, or none.
 
         Raises:
             StoreUnavailable: the database is away.
         """
-        services = self._services.parking(stage)
+        pond = queue.partition("#")[2]
+        services = self._services.parking(pond if pond.startswith(SERVICE) else subject_of(queue))
         for position, service in enumerate(services):
             if not await self._change(service, begin_probe(self._worker, self._probe_for)):
                 for each in services[:position]:
                     self._note(each, give_back(self._worker))
                 return []
-        crash_point("probe.begun", lambda: [f":{stage.rpartition('/')[2]}:"])
+        crash_point("probe.begun", lambda: [f":{stage_queue(queue).rpartition('/')[2]}:"])
         return services
 
     def assign(self, services: Sequence[str], tasks: Sequence[Task]) -> None:

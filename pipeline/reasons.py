@@ -1,5 +1,6 @@
 """Why isn't this running? Everything that keeps a job from going on, from what the database holds."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -10,7 +11,8 @@ from pydantic import BaseModel
 from pipeline.breaker import Breaker
 from pipeline.limit import Limit
 from pipeline.limits import Limits
-from pipeline.model import FINAL_STATES, pipeline_of, queue_name, stage_queue, subject_of
+from pipeline.model import FINAL_STATES, SERVICE, pipeline_of, queue_name, stage_queue, subject_of
+from pipeline.pattern import filled, likeness
 from pipeline.store import Store
 from pipeline.store.controls import breaker_of
 
@@ -70,7 +72,10 @@ async def why(store: Store, job: Doc, tasks: Sequence[Doc]) -> WhyView:
         return _view(job, task["stage"], reasons)
     if task is None:
         return await _submitted(store, job)
-    reasons = [*await _delay(store, job, task), *await _closed(store, job, task["queue"])]
+    reasons = [
+        *await _delay(store, job, task),
+        *await _closed(store, job, task["queue"], task.get("service")),
+    ]
     reasons += await _full(store, job, task["queue"], task.get("key"), task.get("cost") or {})
     ahead = await store.waits.before_task(task)
     return _view(job, task["stage"], reasons or [_position(ahead)], ahead)
@@ -84,7 +89,7 @@ async def _submitted(store: Store, job: Doc) -> WhyView:
         reason = Reason(kind="no_worker", message=f"no worker has ever hosted pipeline {what}")
         return _view(job, None, [reason])
     queue = queue_name(job["pipeline"], version or 1, first)
-    reasons = [*await _delay(store, job, job), *await _closed(store, job, queue)]
+    reasons = [*await _delay(store, job, job), *await _closed(store, job, queue, None)]
     reasons += await _full(store, job, queue, None, {})
     ahead = await store.waits.before_job(job, version or 1, queue)
     return _view(job, first, reasons or [_position(ahead)], ahead)
@@ -117,13 +122,18 @@ async def _delay(store: Store, job: Doc, waiting: Doc) -> list[Reason]:
     return [Reason(kind="delayed", message=f"{why}, at {run_at:%Y-%m-%d %H:%M:%S} UTC", until=run_at)]
 
 
-async def _closed(store: Store, job: Doc, queue: str) -> list[Reason]:
-    """Tell what is paused, and whether anybody works on this queue."""
+async def _closed(store: Store, job: Doc, queue: str, service: str | None) -> list[Reason]:
+    """Tell what is paused, whether a service is away, and whether anybody works on this queue.
+
+    `service` is the one that was noted with the task.
+    """
     queue = stage_queue(queue)
     subjects = (f"pipeline:{pipeline_of(queue)}", subject_of(queue), f"tenant:{job['tenant']}")
     controls = {each["_id"]: each for each in await store.controls.list()}
     reasons = [_paused(controls[subject]) for subject in subjects if subject in controls]
-    reasons += _away(controls.values(), subject_of(queue))
+    breakers = [each for each in controls.values() if breaker_of(each) is not None]
+    if breakers:
+        reasons += _away(breakers, subject_of(queue), *await _called(store, job, queue, service))
     alive = await store.workers.alive()
     hosts = [each["_id"] for each in alive if queue in each.get("queues", ())]
     if not hosts:
@@ -187,8 +197,24 @@ def _paused(control: Doc) -> Reason:
     return Reason(kind="paused", subject=control["_id"], message=message)
 
 
-def _away(controls: Iterable[Doc], stage: str) -> list[Reason]:
-    """Tell which services a stage waits for."""
+async def _called(
+    store: Store, job: Doc, queue: str, service: str | None
+) -> tuple[str | None, re.Pattern[str] | None]:
+    """Return the service that a task calls, if others of its stage call others, and what these are like."""
+    stage = queue.rpartition("/")[2]
+    for record in await store.pipelines.list():
+        if queue == queue_name(record["name"], int(record["version"]), stage):
+            pattern = next((each.get("service") for each in record["stages"] if each["name"] == stage), None)
+            if pattern is not None:
+                params = (job.get("params") or {}).get(stage) or {}
+                return service or filled(pattern, job["tenant"], params), likeness(pattern)
+    return None, None
+
+
+def _away(
+    controls: Iterable[Doc], stage: str, service: str | None, others: re.Pattern[str] | None
+) -> list[Reason]:
+    """Tell which services a task waits for: its own, and those for which all of its stage do."""
     found = ((each, breaker_of(each)) for each in controls)
     return [
         Reason(
@@ -198,8 +224,16 @@ def _away(controls: Iterable[Doc], stage: str) -> list[Reason]:
             until=breaker.due,
         )
         for each, breaker in found
-        if breaker is not None and stage in breaker.stages
+        if breaker is not None
+        and (
+            each["_id"] == f"{SERVICE}{service}"
+            or (stage in breaker.stages and not _is_like(others, each["_id"]))
+        )
     ]
+
+
+def _is_like(others: re.Pattern[str] | None, subject: str) -> bool:
+    return others is not None and others.fullmatch(subject.removeprefix(SERVICE)) is not None
 
 
 def _standing(breaker: Breaker, now: datetime) -> str:

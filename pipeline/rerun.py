@@ -10,8 +10,8 @@ from typing import Any
 from pipeline import new_task
 from pipeline.errors import StateConflict
 from pipeline.model import Again, Anew, stages_at_work, task_id
+from pipeline.pattern import filled
 from pipeline.recipe import params_hash
-from pipeline.stage import filled_key
 
 Json = Mapping[str, Any]
 
@@ -155,7 +155,7 @@ def task_from(past: Past, stage: str, asked: Asked) -> dict[str, Any]:
     params = merged(past.params, asked.params)
     again = Again(asked.anew, None if params == past.job.get("params", {}) else params)
     return new_task.rerun_task(
-        {**earlier, **_key(past, stage, params)},
+        {**earlier, **_names(past, stage, params)},
         past.revision + 1,
         {name: newest[name]["revision"] for name in before},
         given,
@@ -163,12 +163,11 @@ def task_from(past: Past, stage: str, asked: Asked) -> dict[str, Any]:
     )
 
 
-def _key(past: Past, stage: str, params: Mapping[str, Json]) -> Json:
-    """Return the key by which the task is limited, as its params may be others now."""
-    pattern = past.registered_stage(stage).get("key")
-    if pattern is None:
-        return {}
-    return {"key": filled_key(pattern, past.job["tenant"], params.get(stage) or {})}
+def _names(past: Past, stage: str, params: Mapping[str, Json]) -> Json:
+    """Return the task's key and the service that it calls, as its params may be others now."""
+    registered, given = past.registered_stage(stage), params.get(stage) or {}
+    patterns = {name: registered[name] for name in ("key", "service") if registered.get(name) is not None}
+    return {name: filled(each, past.job["tenant"], given) for name, each in patterns.items()}
 
 
 def _position(past: Past, stage: str) -> int:

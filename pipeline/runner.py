@@ -146,8 +146,8 @@ class Runner:
                 return transitions.retry(task, failure, delay), None
             case Failed(failure, _):
                 return transitions.fail(task, failure), None
-            case Snoozed(delay=delay, why=why, budget=budget):
-                return transitions.snooze(task, delay, why, budget), None
+            case Snoozed(delay=delay, why=why, budget=budget, service=service):
+                return transitions.snooze(task, delay, why, budget, service), None
             case Interrupted():
                 return transitions.interrupt(task), None
             case Lost():

@@ -3,9 +3,10 @@
 While no breaker is open, a call costs two look-ups in memory, and stages that call nothing cost nothing.
 """
 
+import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +22,7 @@ from pipeline.breaker import (
     trip,
 )
 from pipeline.errors import PermanentError, Snooze, Unavailable
-from pipeline.model import Away, Failed, Outcome, Snoozed, Succeeded
+from pipeline.model import SERVICE, Away, Failed, Outcome, Snoozed, Succeeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,15 @@ class _Probe:
 class Services:
     """One process's view. `tell` changes a breaker for all; without it, as in a trial, only here."""
 
-    def __init__(self, worker: str = "trial", now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        worker: str = "trial",
+        now: Callable[[], float] = time.monotonic,
+        apart: Mapping[str, Sequence[re.Pattern[str]]] | None = None,
+    ) -> None:
+        """Make one; `apart`, by stage, is what services are called like of which each parks its own tasks."""
         self._worker = worker
+        self._apart = apart or {}
         self._now = now
         self._known: dict[str, _Known] = {}
         self._suspects: defaultdict[str, set[str]] = defaultdict(set)
@@ -80,23 +88,49 @@ class Services:
         """The stages of which nothing begins, probes aside."""
         if not (self._known or self._suspects):
             return set()
-        known = (stage for each in self._known.values() for stage in each.breaker.stages)
-        return {*known, *(stage for stages in self._suspects.values() for stage in stages)}
+        known = (stage for name in self._known for stage in self._wholly(name))
+        return {*known, *(stage for name in self._suspects for stage in self._wholly(name))}
+
+    @property
+    def out(self) -> set[str]:
+        """The services, as `service:llm/acme`, of which nothing begins while others of its stage do."""
+        if not (self._apart and (self._known or self._suspects)):
+            return set()
+        away = {*self._known, *self._suspects}
+        return {SERVICE + name for name in away if any(self._is_apart(each, name) for each in self._apart)}
 
     @property
     def half_open(self) -> set[str]:
-        """The parked stages of which one attempt may begin, to find out whether their services are back."""
+        """What is parked of which one attempt may begin, to find out whether services are back.
+
+        Stages, and services that park only their own tasks.
+        """
         if not self._known:
             return set()
         now = self._now()
-        waiting = [each.breaker.stages for each in self._known.values() if each.due > now]
-        waiting += [tuple(each) for each in self._suspects.values()]
-        due = {stage for each in self._known.values() if each.due <= now for stage in each.breaker.stages}
-        return due.difference(*waiting)
+        out = self.out
+        waiting, due = set[str](), set[str]()
+        for name, each in self._known.items():
+            parked = {*self._wholly(name), *out.intersection([SERVICE + name])}
+            (due if each.due <= now else waiting).update(parked)
+        for name in self._suspects:
+            waiting |= {*self._wholly(name), SERVICE + name}
+        return due - waiting
 
-    def parking(self, stage: str) -> list[str]:
-        """Return the services for which a stage is parked, by name."""
-        return sorted(name for name, each in self._known.items() if stage in each.breaker.stages)
+    def parking(self, subject: str) -> list[str]:
+        """Return the services for which a stage, or a service's own tasks, are parked, by name."""
+        if subject.startswith(SERVICE):
+            return [name for name in self._known if SERVICE + name == subject]
+        return sorted(name for name in self._known if subject in self._wholly(name))
+
+    def _wholly(self, name: str) -> set[str]:
+        """Return the stages of which all tasks are parked for a service."""
+        known = self._known.get(name)
+        stages = {*(known.breaker.stages if known else ()), *self._suspects.get(name, ())}
+        return {each for each in stages if not self._is_apart(each, name)}
+
+    def _is_apart(self, stage: str, name: str) -> bool:
+        return any(each.fullmatch(name) for each in self._apart.get(stage, ()))
 
     @property
     def probing(self) -> bool:

@@ -32,14 +32,13 @@ from pydantic import BaseModel
 
 from pipeline.context import Document, StageContext
 from pipeline.cost import Cost
-from pipeline.errors import DefinitionError
+from pipeline.errors import DefinitionError, Unavailable
+from pipeline.pattern import check_places, filled, likeness
 from pipeline.recipe import LONGEST_ENGINE, Recipe, params_hash
 from pipeline.threads import Threads
 from pipeline.vault import secret_fields
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_PLACE = re.compile(r"\{(\w+)\}")
-_LONGEST_KEY = 100
 
 StageFunction = Callable[..., Awaitable[BaseModel]] | Callable[..., BaseModel]
 
@@ -79,6 +78,8 @@ class Stage:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     key: str | None = None
     """What its tasks are limited by beside stage and tenant, such as ``openai/{tenant}``."""
+    service: str | None = None
+    """The outside service that its tasks call, such as ``llm/{tenant}`` where that isn't the same for all."""
     costs: tuple[Cost, ...] = ()
     """What an attempt takes of rates, at most one of each unit."""
 
@@ -95,7 +96,16 @@ class Stage:
 
     def key_of(self, tenant: str, params: Mapping[str, Any]) -> str | None:
         """Return the key of a task of this tenant with these params of the stage, cut at 100 characters."""
-        return None if self.key is None else filled_key(self.key, tenant, params)
+        return None if self.key is None else filled(self.key, tenant, params)
+
+    def service_of(self, tenant: str, params: Mapping[str, Any]) -> str | None:
+        """Return the service that a task of this tenant calls, with these params; None: the same as all."""
+        return None if self.service is None or self.apart is None else filled(self.service, tenant, params)
+
+    @property
+    def apart(self) -> re.Pattern[str] | None:
+        """What the services are called like of which each parks only its own tasks; None: there are none."""
+        return likeness(self.service)
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -153,6 +163,7 @@ def stage(
     timeout: timedelta = timedelta(hours=1),
     retry: RetryPolicy | None = None,
     key: str | None = None,
+    service: str | None = None,
     cost: Cost | Sequence[Cost] = (),
     engine: Callable[[], str] | Callable[[Mapping[str, Any]], str] | None = None,
 ) -> Callable[[StageFunction | type[Any]], Stage]:
@@ -166,6 +177,10 @@ def stage(
     `key` is what operators can limit over all workers: a name such as ``openai``, with ``{tenant}`` or
     ``{field}`` of the stage's params in it if each of these is limited for itself; no secret one, as keys are
     shown.
+
+    `service` is the name that the stage gives to `StageContext.service` where its tasks call different ones,
+    such as ``llm/{tenant}`` or ``llm/{endpoint}``: while one is away only the tasks that call it are parked.
+    Without it, all tasks of a stage that has met a service which is away wait for that.
 
     `cost` is what operators can limit by rate, such as ``Cost("tokens", reserve=2000)``: taken as an attempt
     begins, and settled at its end with what it has told by `StageContext.used`.
@@ -181,6 +196,8 @@ def stage(
     """
     if not NAME.fullmatch(name):
         raise DefinitionError(f"stage name {name!r}: use lower-case letters, digits and dashes, at most 40")
+    if service is not None:
+        Unavailable.check(service)
 
     costs = (cost,) if isinstance(cost, Cost) else tuple(cost)
     if len({each.unit for each in costs}) < len(costs):
@@ -190,13 +207,10 @@ def stage(
         made_by = defined if isinstance(defined, type) else None
         function = defined if made_by is None else _method(name, made_by)
         taken, output, params = _signature(name, function, list(_parameters(function))[made_by is not None :])
-        unknown = set(_PLACE.findall(key or "")) - {"tenant", *(params or NoParams).model_fields}
-        if unknown:
-            raise DefinitionError(
-                f"stage {name!r}: its key names {sorted(unknown)}, which are no params of it"
+        for what, pattern in (("key", key), ("service", service)):
+            check_places(
+                name, what, pattern, (params or NoParams).model_fields, secret_fields(params or NoParams)
             )
-        if told := set(_PLACE.findall(key or "")) & secret_fields(params or NoParams):
-            raise DefinitionError(f"stage {name!r}: its key names {sorted(told)}, which are secret")
         return Stage(
             name=name,
             version=version,
@@ -208,6 +222,7 @@ def stage(
             timeout=timeout,
             retry=retry or RetryPolicy(),
             key=key,
+            service=service,
             costs=costs,
             made_by=made_by,
             engine=_engine(engine),
@@ -227,12 +242,6 @@ def _engine(
         return cast("Callable[[Mapping[str, Any]], str]", told)
     alone = cast("Callable[[], str]", told)
     return lambda _: alone()
-
-
-def filled_key(pattern: str, tenant: str, params: Mapping[str, Any]) -> str:
-    """Return a stage's key for a tenant and params of the stage, cut at 100 characters."""
-    values = {"tenant": tenant, **params}
-    return _PLACE.sub(lambda place: str(values.get(place[1], "")), pattern)[:_LONGEST_KEY]
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -142,15 +142,19 @@ def interrupt(task: Task) -> Change:
     return Change(guard=Write("tasks", held(task.id, task.lease), [{"$set": update}]))
 
 
-def snooze(task: Task, delay: timedelta, why: str, budget: str | None = None) -> Change:
+def snooze(
+    task: Task, delay: timedelta, why: str, budget: str | None = None, service: str | None = None
+) -> Change:
     """`running` → `ready` in `delay`, as if the attempt had not been; the reason is kept.
 
-    With `budget`, the subject whose budget is spent, it may be hastened.
+    With `budget`, the subject whose budget is spent, it may be hastened. `service`, which is away, is noted
+    where the tasks of the stage call different ones: this one may be another than was expected.
     """
     times = {"$add": [{"$ifNull": ["$snoozed.times", 0]}, 1]}
     update = {
         **delayed(delay),
         **_UNCHARGED,
+        **({} if service is None else {"service": literal(service)}),
         "snoozed": {
             "times": times,
             "why": literal(why),

@@ -13,6 +13,7 @@ from pipeline.store.changes import Changes, Event, OperationTime, cluster_time
 from pipeline.store.controls import Controls, breaker_of
 from pipeline.store.limits import Limits
 from pipeline.store.ponds import Ponds
+from pipeline.store.refills import refill_of
 from pipeline.store.workers import Workers
 from pipeline.turns import Turns
 from pipeline.upkeep import Upkeep
@@ -71,13 +72,10 @@ class Wakeups:
                 self._on_worker(event)
             case "controls":
                 self._on_control(event)
-            case "limits":
-                self._gates.limit(event.id, None if event.operation == "delete" else limit_of(event.fields))
-                self._wake(as_of=cluster_time(event.token))
+            case "limits" | "refills" | "permits":
+                self._on_limit(event)
             case "budgets":
                 self._wake(as_of=cluster_time(event.token))
-            case "permits":
-                self._gates.meet(event.id)
             case "schedules":
                 self._upkeep.scheduler.arm()
 
@@ -147,6 +145,17 @@ class Wakeups:
             self._turns.peers.leave(event.id)
         else:
             self._turns.peers.join(event.id, event.fields.get("queues", ()))
+
+    def _on_limit(self, event: Event) -> None:
+        """Look again when a limit has changed, or when a rate that holds something back refills."""
+        gone = event.operation == "delete"
+        if event.collection == "limits":
+            self._gates.limit(event.id, None if gone else limit_of(event.fields))
+            self._wake(as_of=cluster_time(event.token))
+        elif event.collection == "permits":
+            self._gates.meet(event.id)
+        elif not gone:
+            self._gates.limits.hear(*refill_of(event.id, event.fields))
 
     def _on_control(self, event: Event) -> None:
         """Close a gate at once; when one opens, look for what waited behind it."""

@@ -100,7 +100,7 @@ class Worker:
         self._tasks = Tasks(store.db)
         self._backlog = Backlog(store.db, self._hosted.beginning)
         self._turns = Turns(Peers(self.name, self._queues))
-        self.gates = Gates(self.name, self._queues, self._hosted.units)
+        self.gates = Gates(self.name, self._queues, self._hosted.units, self._hosted.apart)
         """What this worker knows to be paused."""
         self._outages = Outages(self.gates.services, store.controls, self.name, lease)
         self._settlements = Settlements(store.rates, self.gates.limits, self._wake)
@@ -239,6 +239,7 @@ class Worker:
             backlog=self._backlog,
             ponds=self._store.ponds,
             permits=permits,
+            refills=self._store.refills,
             fairness=Fairness(self._store.tenants, self._backlog),
             admitter=admitter,
             turns=self._turns,

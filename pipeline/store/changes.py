@@ -88,6 +88,7 @@ _PROJECTION: Doc = {
                 "concurrency",
                 "rates",
                 "service",
+                "wait",
             }
         )
     },
@@ -122,7 +123,7 @@ def _watching(*events: Doc) -> Stages:
 _CREATED: Doc = {"operationType": {"$in": ["insert", "replace"]}}
 _PEERS: Doc = {"ns.coll": "workers", "operationType": {"$in": ["insert", "delete"]}}
 _CONTROLS: Doc = {
-    "ns.coll": {"$in": ["controls", "limits", "permits", "budgets"]},
+    "ns.coll": {"$in": ["controls", "limits", "permits", "budgets", "refills"]},
     "operationType": {"$in": ["insert", "replace", "delete"]},
 }
 _BATCHES: Doc = {"ns.coll": "batches", "operationType": {"$in": ["insert", "replace", "update"]}}
@@ -154,7 +155,17 @@ WORK = _watching(
     {
         "operationType": {"$in": ["insert", "replace", "delete"]},
         "ns.coll": {
-            "$in": ["jobs", "tasks", "workers", "controls", "limits", "permits", "schedules", "budgets"]
+            "$in": [
+                "jobs",
+                "tasks",
+                "workers",
+                "controls",
+                "limits",
+                "permits",
+                "schedules",
+                "budgets",
+                "refills",
+            ]
         },
         "fullDocument.state": {"$ne": "running"},
     },

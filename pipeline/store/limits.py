@@ -1,7 +1,7 @@
 """Limits as operators have set them, by subject, and how many tasks run under each."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -24,24 +24,33 @@ class Limits:
 
     @translated
     async def add(self, subject: str, limit: Limit) -> Limit:
-        """Set what is given of a subject's limit, and keep the rest; returns all of it.
+        """Set what is given of a subject's limit, and keep the rest; returns all of it."""
+        _, joined = await self.change(subject, lambda before: before.joined(limit))
+        return joined
 
-        By replacements, which workers hear of with the whole document.
+    @translated
+    async def change(self, subject: str, decide: Callable[[Limit], Limit]) -> tuple[Limit, Limit]:
+        """Change a subject's limit by compare-and-set; returns what it was and is. One of nothing is deleted.
+
+        `decide` is asked again when others were faster. By replacements, which workers hear of with the whole
+        document.
         """
         while True:
             found = await self._limits.find_one({"_id": subject}) or {}
-            joined = limit_of(found).joined(limit)
-            as_read = {name: found.get(name) for name in ("concurrency", "rates")}
+            before = limit_of(found)
+            wanted = decide(before)
+            as_read = {"_id": subject, **{name: found.get(name) for name in ("concurrency", "rates")}}
+            if wanted == before:
+                return before, wanted
+            if not wanted:
+                if (await self._limits.delete_one(as_read)).deleted_count:
+                    return before, wanted
+                continue
             try:
-                await self._limits.replace_one({"_id": subject, **as_read}, joined.stored(), upsert=True)
+                await self._limits.replace_one(as_read, wanted.stored(), upsert=True)
             except DuplicateKeyError:  # somebody else has set it just now
                 continue
-            return joined
-
-    @translated
-    async def remove(self, subject: str) -> bool:
-        """Take a limit away; False when there was none."""
-        return (await self._limits.delete_one({"_id": subject})).deleted_count == 1
+            return before, wanted
 
     @translated
     async def list(self, as_of: OperationTime | None = None) -> dict[str, Limit]:

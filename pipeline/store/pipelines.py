@@ -98,6 +98,7 @@ def _registered(stage: Stage) -> Doc:
         "units": sorted(stage.units),
         **({} if stage.key is None else {"key": stage.key}),
         **({"secrets": sorted(stage.secrets)} if stage.secrets else {}),
+        **({} if stage.apart is None else {"service": stage.service}),
         **_engine(stage),
     }
 

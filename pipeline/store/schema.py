@@ -205,6 +205,7 @@ VALIDATORS: dict[str, Doc] = {
     "controls": {},
     "limits": {},
     "permits": {},
+    "refills": {},
     "pipelines": {},
     "keys": {},
     "memories": {},

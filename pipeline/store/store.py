@@ -29,6 +29,7 @@ from pipeline.store.permits import Permits
 from pipeline.store.pipelines import Pipelines
 from pipeline.store.ponds import Ponds
 from pipeline.store.rates import Rates
+from pipeline.store.refills import Refills
 from pipeline.store.repair import Repairs, Verification
 from pipeline.store.reprocesses import Reprocesses
 from pipeline.store.reruns import Reruns
@@ -75,6 +76,7 @@ class Store:
         self.ponds = Ponds(self.db)
         self.limits = Limits(self.db)
         self.rates = Rates(self.db)
+        self.refills = Refills(self.db)
         self.waits = Waits(self.db)
         self.tenants = Tenants(self.db)
         self.versions = Versions(self.db)

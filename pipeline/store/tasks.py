@@ -37,7 +37,7 @@ CLAIM_SECONDS = 3.0
 """Longest that a claim may take; what it did is found out then, and the next one asks for other tasks."""
 
 CANDIDATE = dict.fromkeys(
-    ("attempt", "max_attempts", "deaths", "job", "queue", "priority", "run_at", "key", "cost"), 1
+    ("attempt", "max_attempts", "deaths", "job", "queue", "priority", "run_at", "key", "cost", "service"), 1
 )
 _OF_JOB = {"document": 1, "params": 1, "batch": 1}
 _CLAIM_ORDER = [("priority", pymongo.DESCENDING), ("run_at", pymongo.ASCENDING)]

@@ -422,5 +422,8 @@ def test_a_tenant_is_limited(up: Up) -> None:
     listed = run("limits", "--url", up.url).stdout
     assert "tenant:*" in listed
     assert "100 tasks in 30 s" in listed
+    told = run("unlimit", "tenant", "*", "--concurrency", "--url", up.url)
+    assert told.stdout == "tenant * is limited to 100 tasks in 30 s\n"
+    check_refused(run("unlimit", "tenant", "*", "--concurrency", "--url", up.url), "a rate of tasks")
     assert run("unlimit", "tenant", "*", "--url", up.url).stdout == "tenant * is not limited any more\n"
     check_refused(run("unlimit", "tenant", "*", "--url", up.url), "not limited")

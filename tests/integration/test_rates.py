@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from pipeline import Cost, Document, Snooze, StageContext, run_stage, stage
@@ -14,12 +15,22 @@ from pipeline.client import Client
 from pipeline.errors import DefinitionError, NotFound
 from pipeline.limit import Limit, Rate, Refusal
 from pipeline.operator import Operator
-from pipeline.settings import StoreSettings
+from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.store import Store
 from pipeline.store.permits import Wanted
 from tests.integration.metered import METERED
 from tests.records import MINUTE, admitted, committing, stored, violations
-from tests.support import COUNTING, Count, Text, pipeline_of, running, submit, until, worker_process
+from tests.support import (
+    COUNTING,
+    Count,
+    Text,
+    pipeline_of,
+    reconciled,
+    running,
+    submit,
+    until,
+    worker_process,
+)
 
 WORK = "stage:metered/work"
 ACCOUNT = "key:account/a"
@@ -220,6 +231,90 @@ async def test_what_cannot_be_a_rate(store: Store) -> None:
     await operator.limit("tenant:*", 2)
     view = await operator.limit("tenant:*", rate=5, per=MINUTE, unit="tokens")
     assert (view.concurrency, [each.unit for each in view.rates]) == (2, ["tasks", "tokens"])
+
+
+async def test_what_a_killed_worker_was_refused_begins_on_another_when_the_rate_refills(
+    store: Store, store_settings: StoreSettings
+) -> None:
+    client = Client(store)
+    await store.pipelines.register([METERED])
+    await Operator(store).limit(ACCOUNT, rate=40, per=timedelta(seconds=8), unit="tokens")
+    never = {"MILLRACE_WORKER_RECONCILIATION": "PT1H"}
+    async with AsyncExitStack() as stack:
+        workers = {
+            name: await stack.enter_async_context(
+                worker_process(store_settings, "tests.integration.metered:METERED", "--name", name, **never)
+            )
+            for name in ("one", "two")
+        }
+        with anyio.fail_after(60):
+            async with await store.db["workers"].watch() as started:
+                while len(await store.workers.alive()) < 2:
+                    await started.try_next()
+        await reconciled(store)
+        assert (await until(store, (await submit(client, "metered", **used())).id)).state == "succeeded"
+        with anyio.fail_after(60):
+            async with await store.db["refills"].watch() as refused:
+                job = (await submit(client, "metered", **used())).id
+                told = (await refused.next())["fullDocument"]
+            async with await store.db["tasks"].watch() as moved:
+                while not await store.db["tasks"].find_one({"job": job, "queue": {"$regex": "#"}}):
+                    await moved.try_next()
+        workers[told["worker"]].kill()
+        await workers[told["worker"]].wait()
+        assert (await until(store, job)).state == "succeeded"
+    assert await violations(store) == {}
+
+
+async def test_an_idle_worker_that_was_not_refused_looks_when_it_was_told_that_a_rate_refills(
+    store: Store,
+) -> None:
+    [job] = await admitted(store, pipeline=METERED)
+    task = await stored(store, f"{job}:work:1")
+    of_job = await store.db["jobs"].find_one_and_delete({"_id": job})
+    await store.db["tasks"].delete_one({"_id": task["_id"]})
+    assert of_job is not None
+    async with running(store, METERED, WorkerSettings(reconciliation=HOUR)):
+        await Operator(store).limit("key:account/", rate=80, per=HOUR, unit="tokens")
+        assert (await until(store, (await submit(Client(store), "metered")).id)).state == "succeeded"
+        # What one leaves that was refused: nobody is woken by what comes to be in a pond.
+        await store.db["jobs"].insert_one(of_job)
+        await store.db["tasks"].insert_one({**task, "queue": f"{task['queue']}#key:account/"})
+        await store.refills.tell({("key:account/", "tokens"): 1.0}, "gone")
+        assert (await until(store, job)).state == "succeeded"
+    assert await violations(store) == {}
+
+
+async def test_one_limit_of_a_subject_is_taken_away(store: Store) -> None:
+    operator = Operator(store)
+    await store.pipelines.register([METERED])
+    await operator.limit("tenant:*", 2, rate=5)
+    await operator.limit("tenant:*", rate=9, unit="tokens")
+    with pytest.raises(NotFound, match="a concurrency, a rate of tasks, a rate of tokens"):
+        await operator.unlimit("tenant:*", rate=True, unit="pages")
+    left = await operator.unlimit("tenant:*", unit="tokens")
+    assert (left.concurrency, [each.unit for each in left.rates]) == (2, ["tasks"])
+    left = await operator.unlimit("tenant:*", concurrency=True)
+    assert (left.concurrency, [each.unit for each in left.rates]) == (None, ["tasks"])
+    with pytest.raises(NotFound, match="no such limit"):
+        await operator.unlimit("tenant:*", concurrency=True)
+    await operator.unlimit("tenant:*", rate=True)
+    assert await operator.limits() == []
+    with pytest.raises(NotFound, match="not limited"):
+        await operator.unlimit("tenant:*")
+
+
+async def test_what_waits_for_a_rate_begins_as_only_that_is_taken_away(store: Store) -> None:
+    client, operator = Client(store), Operator(store)
+    async with running(store, METERED):
+        await operator.limit(ACCOUNT, 1, rate=40, per=HOUR, unit="tokens")
+        assert (await until(store, (await submit(client, "metered", **used())).id)).state == "succeeded"
+        waits = (await submit(client, "metered", **used())).id
+        async with await store.db["tasks"].watch() as stream:
+            while not await store.db["tasks"].find_one({"job": waits, "queue": f"metered@1/work#{ACCOUNT}"}):
+                await stream.next()
+        await operator.unlimit(ACCOUNT, rate=True)
+        assert (await until(store, waits)).state == "succeeded"
 
 
 async def test_a_stage_uses_only_what_it_names(tmp_path: Path) -> None:

@@ -512,5 +512,12 @@ async def test_limit_limits_and_unlimit(store: Store) -> None:
             refused = await served.http.post("/v1/limit", params={**rate, name: wrong})
             check_problem(refused, status, name if status == 422 else "units: tasks")
         check_problem(await served.http.post("/v1/limit", params={"subject": "key:a"}), 400, "both")
+        wrong = {"subject": "key:openai", "unit": "pages"}
+        check_problem(
+            await served.http.post("/v1/unlimit", params=wrong), 404, "a concurrency, a rate of tasks"
+        )
+        part = {"subject": "key:openai", "rate": True}
+        unrated = (await served.http.post("/v1/unlimit", params=part)).json()
+        assert (unrated["concurrency"], unrated["rates"]) == (3, [])
         assert (await served.http.post("/v1/unlimit", params={"subject": "key:openai"})).status_code == 200
         check_problem(await served.http.post("/v1/unlimit", params={"subject": "key:openai"}), 404, "nothing")

@@ -13,14 +13,17 @@ from pipeline.client import Client
 from pipeline.crashpoints import VARIABLE
 from pipeline.errors import NotFound
 from pipeline.model import SERVICE as SERVICES
+from pipeline.model import Away, Snoozed
 from pipeline.operator import Operator
+from pipeline.outages import Outages
+from pipeline.services import Services
 from pipeline.settings import StoreSettings, WorkerSettings
 from pipeline.store import Store
 from pipeline.store.controls import breaker_of
 from tests.integration.api_server import serving
-from tests.integration.calling import CALLING, PLAIN, SERVICE
+from tests.integration.calling import CALLING, OWN, PLAIN, SERVICE
 from tests.records import stored, violations
-from tests.support import running, submit, until, worker_process
+from tests.support import reconciled, running, submit, until, worker_process
 
 PRINTER = SERVICES + SERVICE
 STAGE = "stage:calling/call"
@@ -35,21 +38,23 @@ def environment(store_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MILLRACE_DATABASE", store_settings.database)
 
 
-async def service_is(store: Store, state: str, **details: Any) -> None:
-    await store.db["outside"].replace_one({"_id": SERVICE}, {"is": state, **details}, upsert=True)
+async def service_is(store: Store, state: str, name: str = SERVICE, **details: Any) -> None:
+    await store.db["outside"].replace_one({"_id": name}, {"is": state, **details}, upsert=True)
 
 
 async def requests(store: Store) -> int:
     return await store.db["requests"].count_documents({})
 
 
-async def breaker(store: Store, fits: Callable[[Breaker | None], bool]) -> Breaker | None:
+async def breaker(
+    store: Store, fits: Callable[[Breaker | None], bool], service: str = PRINTER
+) -> Breaker | None:
     """Wait, by its changes, until the breaker is as wanted."""
     controls = store.db["controls"]
     with anyio.fail_after(60):
         async with await controls.watch() as stream:
             while True:
-                found = breaker_of(await controls.find_one({"_id": PRINTER}))
+                found = breaker_of(await controls.find_one({"_id": service}))
                 if fits(found):
                     return found
                 await stream.try_next()
@@ -62,6 +67,15 @@ async def asked(store: Store, times: int) -> None:
         async with await store.db["requests"].watch() as stream:
             while await requests(store) < times:
                 await stream.try_next()
+
+
+async def listening(store: Store, workers: int) -> None:
+    """Wait until so many workers are there and have read what is paused: they only hear of it from now on."""
+    with anyio.fail_after(60):
+        async with await store.db["workers"].watch() as stream:
+            while len(await store.workers.alive()) < workers:
+                await stream.try_next()
+    await reconciled(store)
 
 
 def is_open(breaker: Breaker | None) -> bool:
@@ -93,6 +107,82 @@ async def test_while_it_is_away_one_asks_for_all(store: Store, store_settings: S
     attempts = await store.db["tasks"].distinct("attempt", {"stage": "call"})
     errors = await store.db["tasks"].count_documents({"errors": {"$ne": []}})
     assert (attempts, errors) == ([1], 0)
+    assert await violations(store) == {}
+
+
+async def test_two_that_settle_at_once_write_each_finding_once(store: Store) -> None:
+    services = Services("w")
+    outages = Outages(services, store.controls, "w", timedelta(seconds=45))
+    names = [f"printer-{number}" for number in range(4)]
+    for name in names:
+        services.ended("t", STAGE, Snoozed(timedelta(seconds=5), "away", Away(name, "no paper", None)))
+    async with anyio.create_task_group() as stopping:
+        stopping.start_soon(outages.settle)
+        stopping.start_soon(outages.settle)
+    found = [breaker_of(each) for each in await store.controls.list()]
+    assert [each.failures for each in found if each is not None] == [1] * len(names)
+
+
+@pytest.mark.parametrize("pipeline", ["own", "own-first"])
+async def test_a_service_of_one_tenant_that_is_away_parks_only_its_tasks(
+    store: Store, store_settings: StoreSettings, pipeline: str
+) -> None:
+    client, other = Client(store, "acme"), Client(store, "beta")
+    await service_is(store, "away", "llm/acme", retry_after=1)
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(
+                worker_process(store_settings, f"{CALLS}{pipeline.upper().replace('-', '_')}", "--slots", "2")
+            )
+        await listening(store, 3)
+        jobs = [(await submit(client, pipeline)).id for _ in range(12)]
+        await breaker(store, is_open, f"{SERVICES}llm/acme")
+        others = []
+        for _ in range(4):
+            others.append((await submit(other, pipeline)).id)
+            jobs.append((await submit(client, pipeline)).id)
+        assert {(await until(store, job)).state for job in others} == {"succeeded"}
+        opened = await breaker(store, lambda it: it is not None and it.failures >= 2, f"{SERVICES}llm/acme")
+        assert opened is not None
+        assert (
+            await store.db["requests"].count_documents({"task": {"$regex": "^acme"}}) <= 6 + opened.failures
+        )
+        told = await client.why(jobs[0])
+        assert [each.subject for each in told.reasons if each.kind == "away"] == [f"{SERVICES}llm/acme"]
+        await service_is(store, "well", "llm/acme")
+        assert {(await until(store, job)).state for job in jobs} == {"succeeded"}
+    assert await store.db["tasks"].distinct("attempt") == [1]
+    assert await store.db["tasks"].count_documents({"errors": {"$ne": []}}) == 0
+    assert await violations(store) == {}
+
+
+async def test_what_others_of_its_stage_call_is_no_reason_why_a_job_waits(store: Store) -> None:
+    async with running(store, OWN):
+        await until(store, (await submit(Client(store, "acme"), "own")).id)
+    await Operator(store).pause(f"{SERVICES}llm/acme")
+    for tenant, away in (("acme", [f"{SERVICES}llm/acme"]), ("beta", [])):
+        client = Client(store, tenant)
+        job = (await submit(client, "own")).id
+        async with running(store, OWN, stages=["read"]):
+            await until(store, job, ("succeeded",), stage="read")
+        told = await client.why(job)
+        assert [each.subject for each in told.reasons if each.subject] == away
+
+
+async def test_a_task_that_was_made_before_its_stage_told_what_it_calls_waits_all_the_same(
+    store: Store,
+) -> None:
+    client = Client(store, "acme")
+    await service_is(store, "away", "llm/acme", retry_after=1)
+    job = (await submit(client, "own")).id
+    async with running(store, OWN, stages=["read"]):
+        await until(store, job, ("succeeded",), stage="read")
+    await store.db["tasks"].update_one({"stage": "own-call"}, {"$unset": {"service": ""}})
+    async with running(store, OWN):
+        await breaker(store, lambda it: it is not None and it.failures >= 2, f"{SERVICES}llm/acme")
+        assert (await until(store, (await submit(Client(store, "beta"), "own")).id)).state == "succeeded"
+        await service_is(store, "well", "llm/acme")
+        assert (await until(store, job)).state == "succeeded"
     assert await violations(store) == {}
 
 

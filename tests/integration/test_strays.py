@@ -1,10 +1,12 @@
 """What passes the validator but can't be admitted ends failed, and says why."""
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import pytest
 from pydantic import BaseModel
 
@@ -14,6 +16,9 @@ from pipeline.settings import WorkerSettings
 from pipeline.store import Store
 from pipeline.store.strays import known_pipelines
 from pipeline.submission import job_document
+from tests.acceptance.up import MILLRACE
+from tests.integration.api_server import serving
+from tests.integration.test_rest import check_problem
 from tests.records import violations
 from tests.support import COUNTING, Text, running, submit, until
 
@@ -91,6 +96,27 @@ async def test_it_may_be_retried_once_a_worker_knows_its_pipeline(store: Store) 
     async with running(store, OTHER, SOON):
         assert (await until(store, job)).state == "failed"
     assert (await Client(store).retry(job)).state == "submitted"
+    async with running(store, COUNTING):
+        assert (await until(store, job)).state == "succeeded"
+    assert await violations(store) == {}
+
+
+@pytest.mark.parametrize("face", ["rest", "command line"])
+async def test_it_may_be_retried_from_outside_as_well(store: Store, face: str) -> None:
+    job = await insert(store, "counting")
+    async with running(store, OTHER, SOON):
+        assert (await until(store, job)).state == "failed"
+    async with serving(store.settings) as served:
+        if face == "rest":
+            answer = await served.http.post(f"/v1/jobs/{job}/retry")
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["state"] == "submitted"
+        else:
+            words = [MILLRACE, "retry", job, "--json", "--url", f"http://127.0.0.1:{served.port}"]
+            told = await anyio.run_process(words)
+            assert json.loads(told.stdout)["state"] == "submitted"
+        again = await served.http.post(f"/v1/jobs/{job}/retry")
+        check_problem(again, 409, "submitted")
     async with running(store, COUNTING):
         assert (await until(store, job)).state == "succeeded"
     assert await violations(store) == {}
