@@ -154,7 +154,7 @@ class Wakeups:
             self._wake(as_of=cluster_time(event.token))
         elif event.collection == "permits":
             self._gates.meet(event.id)
-        elif not gone:
+        elif "wait" in event.fields:  # a collection that is dropped tells of none
             self._gates.limits.hear(*refill_of(event.id, event.fields))
 
     def _on_control(self, event: Event) -> None:
