@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import anyio
 import typer
-from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,7 +16,7 @@ from api.failure_commands import attempts, discard, failures, retry
 from api.operating import drain, limit, limits, pause, pauses, resume, services, unlimit, why
 from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json
 from api.process_commands import DEFAULT_DATA, Data, app
-from api.refusals import refuse
+from api.refusals import REFUSED, refuse
 from api.reprocess_commands import plan, reprocess
 from api.rest_client import RestClient
 from api.run_commands import diff, promote, runs
@@ -57,7 +56,7 @@ def verify(
 
     try:
         told = anyio.run(partial(run, data, repair=repair))
-    except (MillraceError, ValidationError) as error:
+    except REFUSED as error:
         refuse(error)
         raise typer.Exit(2) from error
     if as_json:

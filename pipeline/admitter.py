@@ -92,7 +92,8 @@ class Admitter:
             pipeline = whole.without(submitted.skip)
         except (SubmissionError, DefinitionError, KeyMissing) as error:
             _log.warning("job %s fails: %s", submitted.id, error)
-            return transitions.reject(submitted.id, Failure(_REFUSALS[type(error)], str(error))), None
+            kind = next(name for raised, name in _REFUSALS.items() if isinstance(error, raised))
+            return transitions.reject(submitted.id, Failure(kind, str(error))), None
         if pipeline.stages[0] is not whole.stages[0]:
             hold = None  # where it begins may be paused, limited or for others: whoever claims it looks
         traceparent = submitted.traceparent

@@ -33,6 +33,10 @@ class Hosted:
             first = self._pipelines[name, version].stages[0].name
             if queue_name(name, version, first) in self.queues:
                 self._beginning[name].append(version)
+        self.first_queues = {
+            name: [self._first(name, each) for each in versions] for name, versions in self._beginning.items()
+        }
+        """The queues of the first stages that are claimed here, by pipeline."""
 
     def __iter__(self) -> Iterator[Pipeline]:
         """Return all of them."""
@@ -73,13 +77,6 @@ class Hosted:
     def beginning(self) -> dict[str, list[int]]:
         """The versions of the pipelines whose first stage is claimed here, oldest first."""
         return dict(self._beginning)
-
-    @property
-    def first_queues(self) -> dict[str, list[str]]:
-        """The queues of the first stages that are claimed here, by pipeline."""
-        return {
-            name: [self._first(name, each) for each in versions] for name, versions in self._beginning.items()
-        }
 
     def beginner(self, name: str, version: float | None) -> Pipeline | None:
         """Return the pipeline in which a job begins here: in its own version, or the newest if it has none.

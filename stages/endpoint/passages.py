@@ -42,6 +42,11 @@ def chunks(pages: Sequence[Page], limit: int, tokens: Sequence[int] | None = Non
     return made
 
 
+def name_of(chunk: Chunk) -> str:
+    """Return what a part of a document is called, by its first and last place: `text 2.0-3.351`."""
+    return f"text {chunk[0].page}.{chunk[0].start}-{chunk[-1].page}.{chunk[-1].end}"
+
+
 def halves(chunk: Chunk, pages: Mapping[int, Page], least: int) -> tuple[Chunk, Chunk] | None:
     """Return the chunk in two parts of about the same length; None where it has under `least` characters."""
     size = sum(span.size for span in chunk)

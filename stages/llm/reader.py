@@ -7,7 +7,7 @@ from pipeline import StageContext
 from stages.endpoint.client import Endpoint, Message
 from stages.endpoint.cutting import SHORTEST, Plan, cut
 from stages.endpoint.faults import TooLong
-from stages.endpoint.passages import Chunk, halves
+from stages.endpoint.passages import Chunk, halves, name_of
 from stages.endpoint.purse import Purse
 from stages.endpoint.questions import Questions
 from stages.endpoint.reply import total_usage
@@ -87,7 +87,7 @@ class Reader:
         partial = self._form.partial() if self._form else None
         answers = [
             await self._context.checkpoint(
-                f"text {part[0].page}.{part[0].start}-{part[-1].page}.{part[-1].end}",
+                name_of(part),
                 bound(self._chunk, part, pages, entities, partial),
                 Reading,
             )

@@ -1,11 +1,15 @@
 """The `llm` engine: mentions that a model names, each found again in the text.
 
-It runs in the worker's own process, as it only waits for the endpoint, and asks as the LLM stage does: in
-chunks sized by tokens, each a checkpoint; within budgets; nothing twice, across jobs too.
+It waits for the endpoint in the worker's own process, and asks as the LLM stage does: in chunks sized by
+tokens, each a checkpoint; within budgets; nothing twice, across jobs too. What it was told is looked for in a
+child process.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,7 +20,8 @@ from stages.endpoint.completion import Completion
 from stages.endpoint.cutting import SHORTEST, Plan, cut
 from stages.endpoint.faults import TooLong
 from stages.endpoint.fence import fenced
-from stages.endpoint.passages import Chunk, halves
+from stages.endpoint.passages import Chunk, halves, name_of
+from stages.endpoint.passages import Span as Passage
 from stages.endpoint.purse import Purse
 from stages.endpoint.questions import Questions
 from stages.endpoint.reply import Reply, Unusable, json_object, total_usage
@@ -25,15 +30,14 @@ from stages.endpoint.tally import Tally
 from stages.ner.engine import Found
 from stages.ner.hints import Hints
 from stages.ner.label_words import described, schema_of, task_of
-from stages.ner.normal import normalize
 from stages.ner.params import NerParams
-from stages.ner.quotes import places
+from stages.ner.part import Part
+from stages.ner.quotes import located
 from stages.ner.span import Span
 from stages.outputs import OcrOutput, Page, Usage
 
-_SCORE = 0.7
-"""Of each mention: models tell no probability that means something. Surer than a guess by shape, less sure
-than what a checksum or a label confirms."""
+_LOCATING_TIME = timedelta(minutes=1)
+"""For the wordings of one answer; usually some milliseconds."""
 
 
 class Mention(BaseModel):
@@ -128,21 +132,32 @@ class _Search:
         return _joined(parts, self._settings.model)
 
     async def _plan(self) -> Plan:
-        around = [self._task, str(self._schema)]
+        around = [self._task, json.dumps(self._schema)]
         return await cut(self._text, around, self._questions.counter, self._settings)
 
     async def _chunk(self, chunk: Chunk) -> Asked:
         """Return what is named in a chunk; where it or its answer is too long, in its halves."""
-        said = "\n\n".join(self._pages[span.page].text[span.start : span.end] for span in chunk)
-        messages = fenced(self._task, "text from a document", said)
+        parts = [self._part(span) for span in chunk]
+        messages = fenced(self._task, "text from a document", "\n\n".join(part.text for part in parts))
         try:
             named = await self._questions.ask(messages, self._schema, self._read, Mentions)
         except (TooLong, CutOff):
-            parts = halves(chunk, self._pages, SHORTEST)
-            if parts is None:
+            both = halves(chunk, self._pages, SHORTEST)
+            if both is None:
                 raise
-            return _joined([await self._chunk(part) for part in parts], self._settings.model)
-        return self._found(named, chunk)
+        else:
+            return await self._found(named, parts)
+        return _joined(
+            [
+                await self._context.checkpoint(f"llm {name_of(half)}", partial(self._chunk, half), Asked)
+                for half in both
+            ],
+            self._settings.model,
+        )
+
+    def _part(self, span: Passage) -> Part:
+        page = self._pages[span.page]
+        return Part(page.start + span.start, page.text[span.start : span.end])
 
     def _read(self, completion: Completion) -> Mentions:
         if completion.cut_off:
@@ -156,27 +171,12 @@ class _Search:
         except ValidationError as error:
             raise Unusable.of(error) from None
 
-    def _found(self, named: Mentions, chunk: Chunk) -> Asked:
+    async def _found(self, named: Mentions, parts: list[Part]) -> Asked:
         """Find every wording in the chunk's text, by its place in the whole one."""
-        wordings = dict.fromkeys((each.label, each.text) for each in named.mentions)
-        spans: list[Span] = []
-        missing = 0
-        for label, wording in wordings:
-            if label not in self._labels:
-                missing += 1
-                continue
-            found = [
-                self._span(label, self._pages[part.page], part.start + start, part.start + end)
-                for part in chunk
-                for start, end in places(wording, self._pages[part.page].text[part.start : part.end])
-            ]
-            missing += not found
-            spans += found
-        return Asked(named.model, spans, missing, named.usage)
-
-    def _span(self, label: str, page: Page, start: int, end: int) -> Span:
-        value = normalize(label, page.text[start:end], self._hints)
-        return Span(label, page.start + start, page.start + end, _SCORE, value)
+        wordings = list(dict.fromkeys((each.label, each.text) for each in named.mentions))
+        asked = [each for each in wordings if each[0] in self._labels]
+        found = await self._context.run_process(located, asked, parts, self._hints, timeout=_LOCATING_TIME)
+        return Asked(named.model, found.spans, found.missing + len(wordings) - len(asked), named.usage)
 
 
 def _joined(parts: list[Asked], model: str | None) -> Asked:

@@ -128,6 +128,19 @@ async def test_a_text_that_is_too_long_is_asked_about_in_halves(find: Find, long
     assert len(server.requests) == 3
 
 
+async def test_a_half_that_was_answered_is_kept_when_the_other_one_fails(find: Find, tmp_path: Path) -> None:
+    services = MemoryServices(tmp_path / "a.txt", {})
+    text = f"{'Oak and elm. ' * 30}\n\n{TEXT}"
+    too_long = error(400, code="context_length_exceeded")
+    async with fault_server(too_long, says(names(("TREE", "Oak"))), status(500)) as server:
+        with pytest.raises(PartError, match="llm chunk 1"):
+            await find(server, text, services=services, params={"llm_labels": ["tree"]}, remember="0")
+    async with fault_server(too_long, says(names(("TREE", "elm")))) as server:
+        output = await find(server, text, services=services, params={"llm_labels": ["tree"]}, remember="0")
+        assert len(server.requests) == 2
+    assert {each.text for each in output.entities} == {"Oak", "elm"}  # of the first half, of the second
+
+
 async def test_an_answer_without_end_about_little_text_says_what_to_change(find: Find) -> None:
     async with fault_server(says('{"mentions": [', finish="length")) as server:
         with pytest.raises(PartError, match="llm chunk 1") as caught:
