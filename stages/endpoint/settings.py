@@ -7,10 +7,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from pipeline import PermanentError
+from stages.settings import StageSettings
 
 PREFIX = "MILLRACE_LLM_"
 
@@ -22,15 +23,10 @@ class Price(BaseModel, extra="forbid"):
     output: Decimal = Field(ge=0)
 
 
-class LlmSettings(BaseSettings):
-    """Which endpoint is asked, and how much of it. Read anew for every attempt.
+class LlmSettings(StageSettings):
+    """Which endpoint is asked, and how much of it."""
 
-    A variable that is empty counts as not set.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     base_url: HttpUrl | None = None
     """Root of an OpenAI-compatible API, such as `http://localhost:8080/v1`. Without one, the
@@ -173,20 +169,3 @@ class LlmSettings(BaseSettings):
         if not (secret.isascii() and secret.isprintable()):
             raise ValueError("must be printable ASCII characters")
         return value
-
-    @classmethod
-    def read(cls) -> Self:
-        """Read the environment.
-
-        Raises:
-            PermanentError: a variable has a value that cannot be; its name is given, its value not.
-        """
-        try:
-            return cls()
-        except ValidationError as error:
-            problems = "; ".join(
-                f"{PREFIX}{'.'.join(str(step) for step in each['loc']).upper()}: {each['msg']}"
-                for each in error.errors(include_input=False, include_url=False)
-            )
-            # Not chained: a validation error may repeat what it refused.
-            raise PermanentError(f"correct the worker's settings: {problems}") from None

@@ -3,27 +3,25 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from pipeline import PermanentError
 from stages.endpoint.settings import LlmSettings
 from stages.ner.engine import Kind
 from stages.ner.locale import Locale
 from stages.ner.pattern import Pattern, PatternFile
+from stages.settings import StageSettings
 
 PREFIX = "MILLRACE_NER_"
 
 
-class NerSettings(BaseSettings):
-    """What a job gets that says nothing else. Read anew for every attempt.
+class NerSettings(StageSettings):
+    """What a job gets that says nothing else."""
 
-    A variable that is empty counts as not set.
-    """
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     engines: Annotated[tuple[Kind, ...], Field(min_length=1)] = ("rules",)
     """Engines whose findings are merged, as a JSON list: `rules`, `probablepeople`, `spacy`, `gliner`,
@@ -70,19 +68,3 @@ class NerSettings(BaseSettings):
             rest = (*rest, LlmSettings.engine(params.get("llm_model")))
         digest = hashlib.sha256(repr(rest).encode()).hexdigest()
         return f"{'+'.join(settings.engines)} {digest[:8]}"
-
-    @classmethod
-    def read(cls) -> Self:
-        """Read the environment.
-
-        Raises:
-            PermanentError: a variable has a value that cannot be; its name is given.
-        """
-        try:
-            return cls()
-        except ValidationError as error:
-            problems = "; ".join(
-                f"{PREFIX}{'.'.join(str(step) for step in each['loc']).upper()}: {each['msg']}"
-                for each in error.errors(include_input=False, include_url=False)
-            )
-            raise PermanentError(f"correct the worker's settings: {problems}") from error
