@@ -9,15 +9,8 @@ from pydantic import BaseModel
 from api.problems import BadRequest, answers
 from api.services import AClient, AJobId, AService
 from pipeline.cost import MOST_AMOUNT, TASKS, UNIT
-from pipeline.operator import (
-    LONGEST,
-    MOST_CONCURRENCY,
-    SHORTEST,
-    LimitView,
-    Operator,
-    PauseView,
-    ServiceView,
-)
+from pipeline.operator import LONGEST, MOST_CONCURRENCY, SHORTEST, Operator
+from pipeline.operator_views import LimitView, PauseView, ServiceView
 from pipeline.reasons import WhyView
 
 router = APIRouter(prefix="/v1", responses=answers(422, 503))

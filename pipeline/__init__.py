@@ -43,8 +43,9 @@ Words
     soft stop    stop claiming; a hard stop interrupts what runs
 """
 
-from pipeline.context import Document, Progress, StageContext
+from pipeline.context import StageContext
 from pipeline.cost import Cost
+from pipeline.document import Document
 from pipeline.errors import (
     BudgetExceeded,
     ChildError,
@@ -57,6 +58,7 @@ from pipeline.errors import (
     TemporaryError,
     Unavailable,
 )
+from pipeline.progress import Progress
 from pipeline.stage import Pipeline, RetryPolicy, Stage, stage
 from pipeline.trial import run_stage
 from pipeline.usage import Budget, Spent

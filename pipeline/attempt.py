@@ -14,11 +14,11 @@ import anyio
 from pipeline import transitions
 from pipeline.budgets import Allowance
 from pipeline.committer import Committer
-from pipeline.context import Progress
 from pipeline.crashpoints import crash_point
 from pipeline.leases import Holding, Leases
 from pipeline.model import StageOutput, Task
 from pipeline.patience import until_available
+from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.services import Services
 from pipeline.stage import Stage

@@ -1,7 +1,6 @@
 """What stage code sees of its surroundings: its document, checkpoints, progress, earlier outputs.
 
-A stage sees no database: everything here goes through `AttemptServices`, which the executor
-provides from MongoDB and `pipeline.trial` from memory.
+A stage sees no database: everything here goes through `AttemptServices`.
 """
 
 import logging
@@ -9,22 +8,24 @@ import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol, TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 import anyio
-from anyio import AsyncFile, CapacityLimiter
+from anyio import CapacityLimiter
 from pydantic import BaseModel, TypeAdapter
 
+from pipeline.attempt_services import AttemptServices
 from pipeline.bridge import Bridge
 from pipeline.cost import MOST_AMOUNT
-from pipeline.effects import Effects, Notes
+from pipeline.document import Document
+from pipeline.effects import Effects
 from pipeline.errors import BudgetExceeded, DaySpent, NoOutput, PartError
 from pipeline.processes import Processes
-from pipeline.usage import Accounts, Budget, Spent
+from pipeline.progress import Progress
+from pipeline.usage import Budget, Spent
 
 T = TypeVar("T")
 Part = TypeVar("Part")
@@ -32,101 +33,9 @@ Model = TypeVar("Model", bound=BaseModel)
 Arguments = TypeVarTuple("Arguments")
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a stage is, as people see it."""
-
-    done: int
-    total: int | None = None
-    """None while it is not known."""
-    unit: str = "part"
-    note: str | None = None
-    """What else is to be seen, in a few words."""
-
-
 _MOST = 2**63
 _LONGEST_UNIT = 40
 _LONGEST_NOTE = 80
-
-
-class AttemptServices(Notes, Accounts, Protocol):
-    """What an attempt needs from outside; every call may raise `LeaseLost`."""
-
-    async def document_path(self) -> Path:
-        """Return a local copy of the document, valid until the attempt ends."""
-        ...
-
-    async def checkpoints(self) -> Mapping[str, Any]:
-        """Return the parts that earlier attempts saved, by key."""
-        ...
-
-    async def save(self, key: str, value: Any, progress: Progress | None) -> None:
-        """Save a part and the progress with it, durably, in one transaction."""
-        ...
-
-    async def recall(self, key: Mapping[str, Any]) -> tuple[Any] | None:
-        """Return the value that this stage remembers under a key, of this tenant's jobs; else None."""
-        ...
-
-    async def keep(self, key: Mapping[str, Any], value: Any, lifetime: timedelta) -> None:
-        """Remember a value for this stage and tenant, durably."""
-        ...
-
-    def use(self, unit: str, amount: int) -> None:
-        """Note what was used of a unit; it is settled when the attempt ends."""
-        ...
-
-    def report(self, progress: Progress) -> None:
-        """Note progress; it is written with the next renewal."""
-        ...
-
-    def call(self, service: str) -> None:
-        """Note that an outside service is about to be called.
-
-        Raises:
-            Unavailable: it is away, and left alone.
-        """
-        ...
-
-    def called(self, service: str, error: Exception | None) -> None:
-        """Note how a call has ended."""
-        ...
-
-    async def output(self, stage: str) -> Mapping[str, Any]:
-        """Return the body of an earlier stage's output."""
-        ...
-
-    async def previous(self) -> Mapping[str, Any] | None:
-        """Return the body of this stage's own newest earlier output of the same input and version."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """The bytes that a user submitted."""
-
-    name: str
-    """As the submitter gave it; data, not a path."""
-    media_type: str
-    """As the submitter gave it; the content decides."""
-    size: int
-    """Bytes."""
-    sha256: str
-    """Hexadecimal."""
-    services: AttemptServices
-
-    async def path(self) -> Path:
-        """Return a local copy, valid until the attempt ends. Read it, don't change it."""
-        return await self.services.document_path()
-
-    async def open(self) -> AsyncFile[bytes]:
-        """Open it for reading: `async with await document.open() as file`."""
-        return await anyio.open_file(await self.path(), "rb")
-
-    async def read(self) -> bytes:
-        """Return the whole content."""
-        return await anyio.Path(await self.path()).read_bytes()
-
 
 _OURS = uuid.UUID("6f1d2a0e-7b57-4c58-9d0b-3c7a5a1f9e42")
 """The namespace of idempotency keys."""

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 
 from pipeline.attempt import Attempt, Desk
 from pipeline.breaker import HEARD
-from pipeline.context import Document, Progress, StageContext
+from pipeline.context import StageContext
 from pipeline.crashpoints import crash_point
+from pipeline.document import Document
 from pipeline.errors import (
     ChildError,
     DaySpent,
@@ -30,6 +31,7 @@ from pipeline.model import Away, Failed, Failure, Lost, Outcome, Snoozed, Succee
 from pipeline.params import params_of
 from pipeline.patience import until_available
 from pipeline.processes import Processes
+from pipeline.progress import Progress
 from pipeline.stage import Pipeline, RetryPolicy, Stage
 from pipeline.threads import Threads
 

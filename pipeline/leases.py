@@ -16,10 +16,10 @@ from typing import Self
 
 import anyio
 
-from pipeline.context import Progress
 from pipeline.errors import StoreUnavailable
 from pipeline.model import Lease, Task
 from pipeline.patience import pauses
+from pipeline.progress import Progress
 from pipeline.store.tasks import Tasks
 
 _log = logging.getLogger("millrace.leases")

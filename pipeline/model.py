@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pipeline.context import Progress
 from pipeline.limit import Account
+from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 
 _PROCESS, _number = secrets.token_hex(10), itertools.count()

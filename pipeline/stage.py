@@ -23,24 +23,24 @@ where it is defined.
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast, get_type_hints
+from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline.context import Document, StageContext
+from pipeline.context import StageContext
 from pipeline.cost import Cost
+from pipeline.document import Document
 from pipeline.errors import DefinitionError, Unavailable
 from pipeline.pattern import check_places, filled, likeness
 from pipeline.recipe import LONGEST_ENGINE, Recipe, params_hash
+from pipeline.signature import StageFunction, engine_of, method_of, parameters_of, signature_of
 from pipeline.threads import Threads
 from pipeline.vault import secret_fields
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-
-StageFunction = Callable[..., Awaitable[BaseModel]] | Callable[..., BaseModel]
 
 
 class NoParams(BaseModel, extra="forbid"):
@@ -205,8 +205,10 @@ def stage(
 
     def define(defined: StageFunction | type[Any]) -> Stage:
         made_by = defined if isinstance(defined, type) else None
-        function = defined if made_by is None else _method(name, made_by)
-        taken, output, params = _signature(name, function, list(_parameters(function))[made_by is not None :])
+        function = defined if made_by is None else method_of(name, made_by)
+        taken, output, params = signature_of(
+            name, function, list(parameters_of(function))[made_by is not None :]
+        )
         for what, pattern in (("key", key), ("service", service)):
             check_places(
                 name, what, pattern, (params or NoParams).model_fields, secret_fields(params or NoParams)
@@ -225,71 +227,10 @@ def stage(
             service=service,
             costs=costs,
             made_by=made_by,
-            engine=_engine(engine),
+            engine=engine_of(engine),
         )
 
     return define
-
-
-def _engine(
-    told: Callable[[], str] | Callable[[Mapping[str, Any]], str] | None,
-) -> Callable[[Mapping[str, Any]], str] | None:
-    """Return it as one that takes params."""
-    if told is None:
-        return None
-    needed = [each for each in inspect.signature(told).parameters.values() if each.default is each.empty]
-    if needed:
-        return cast("Callable[[Mapping[str, Any]], str]", told)
-    alone = cast("Callable[[], str]", told)
-    return lambda _: alone()
-
-
-def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(function).parameters
-
-
-def _method(name: str, made_by: type[Any]) -> StageFunction:
-    """Return the method that runs a stage which is a class."""
-    needed = [each.name for each in _parameters(made_by).values() if each.default is each.empty]
-    if needed and made_by.__init__ is not object.__init__:
-        raise DefinitionError(
-            f"stage {name!r}: workers make objects of {made_by.__name__} without arguments, "
-            f"and it wants {', '.join(needed)}: load what it needs in `prepare`"
-        )
-    function = getattr(made_by, "run", None)
-    if not inspect.isfunction(function):
-        raise DefinitionError(f"stage {name!r}: the class {made_by.__name__} needs a method `run`")
-    for step in ("prepare", "close"):
-        method = getattr(made_by, step, None)
-        if method is not None and not (inspect.isfunction(method) and len(_parameters(method)) == 1):
-            raise DefinitionError(f"stage {name!r}: `{step}` is a method that takes nothing")
-    return function
-
-
-def _signature(
-    name: str, function: StageFunction, parameters: Sequence[str]
-) -> tuple[type[BaseModel] | type[Document], type[BaseModel], type[BaseModel] | None]:
-    hints = get_type_hints(function)
-    if len(parameters) not in (2, 3):
-        raise DefinitionError(
-            f"stage {name!r}: the function takes (input, context) or (input, context, params)"
-        )
-    taken = hints.get(parameters[0])
-    if taken is not Document and not _is_model(taken):
-        raise DefinitionError(f"stage {name!r}: annotate {parameters[0]!r} as Document or a pydantic model")
-    if hints.get(parameters[1]) is not StageContext:
-        raise DefinitionError(f"stage {name!r}: annotate {parameters[1]!r} as StageContext")
-    output = hints.get("return")
-    if not _is_model(output):
-        raise DefinitionError(f"stage {name!r}: annotate the return value with a pydantic model")
-    params = hints.get(parameters[2]) if len(parameters) == 3 else None
-    if len(parameters) == 3 and not _is_model(params):
-        raise DefinitionError(f"stage {name!r}: annotate {parameters[2]!r} with a pydantic model")
-    return taken, cast("type[BaseModel]", output), params  # type: ignore[return-value]
-
-
-def _is_model(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, BaseModel)
 
 
 class Pipeline:

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
-from pipeline.context import Document, Progress
+from pipeline.document import Document
 from pipeline.model import (
     Change,
     Failure,
@@ -29,6 +29,7 @@ from pipeline.model import (
     stage_of,
 )
 from pipeline.new_task import Given, new_task
+from pipeline.progress import Progress
 from pipeline.stage import Pipeline
 from pipeline.updates import (
     OPEN_TASK,

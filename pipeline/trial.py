@@ -16,10 +16,12 @@ from typing import Any
 from anyio import to_thread
 from pydantic import BaseModel
 
-from pipeline.context import Document, Progress, StageContext
+from pipeline.context import StageContext
+from pipeline.document import Document
 from pipeline.errors import BudgetExceeded
 from pipeline.instances import Instances
 from pipeline.processes import Processes
+from pipeline.progress import Progress
 from pipeline.services import Services
 from pipeline.stage import Stage
 from pipeline.threads import Threads

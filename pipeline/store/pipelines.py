@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from pipeline.context import Document
+from pipeline.document import Document
 from pipeline.errors import StageError
 from pipeline.stage import Pipeline, Stage
 from pipeline.store.driver import Doc, translated

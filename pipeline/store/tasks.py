@@ -16,11 +16,11 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from pipeline import transitions, updates
-from pipeline.context import Progress
 from pipeline.crashpoints import crash_point
 from pipeline.errors import StoreUnavailable
 from pipeline.limit import Account, Limit, Refusal
 from pipeline.model import Again, DocumentReference, Input, Lease, Task
+from pipeline.progress import Progress
 from pipeline.store.driver import Doc, is_outage, reading, translated, until_first
 from pipeline.store.permits import Permits, Wanted
 from pipeline.store.ponds import STAGE_QUEUE

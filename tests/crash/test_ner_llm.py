@@ -1,15 +1,12 @@
 """The NER engine `llm` in a worker that is killed: chunks that were answered are not asked about again."""
 
-import anyio
-from anyio.abc import SocketStream
-
 from pipeline.client import Client
-from pipeline.rescuer import release_worker
 from pipeline.settings import StoreSettings
 from pipeline.store import Store
 from stages.outputs import NerOutput
+from tests.crash.stalling import Stall, killed_at
 from tests.integration.paying import document, told
-from tests.llm_faults import Say, fault_server, hangs, says
+from tests.llm_faults import Say, fault_server, says
 from tests.records import violations
 from tests.support import submit, until, worker_process
 
@@ -23,24 +20,13 @@ def names(*trees: str) -> Say:
 async def test_a_chunk_that_was_answered_is_not_asked_again_after_a_kill(
     store: Store, store_settings: StoreSettings
 ) -> None:
-    asked_again = anyio.Event()
-
-    async def waits(stream: SocketStream) -> None:
-        asked_again.set()
-        await hangs(stream)
-
-    client, workers = Client(store), "tests.integration.paying:NAMING"
-    async with fault_server(names("Oak", "Ash"), waits, names("elm")) as server:
+    client, workers, stall = Client(store), "tests.integration.paying:NAMING", Stall()
+    async with fault_server(names("Oak", "Ash"), stall, names("elm")) as server:
         own = {f"MILLRACE_LLM_{name.upper()}": value for name, value in told(server).items()}
         own["MILLRACE_LLM_REMEMBER"] = "0"  # it is the checkpoint that is kept
         job = (await submit(client, "naming", document(2), params=PARAMS)).id
-        async with worker_process(store_settings, workers, "--name", "first", **own) as process:
-            with anyio.fail_after(60):
-                await asked_again.wait()
-            process.kill()
-            await process.wait()
-        await release_worker(store, "first")
-        async with worker_process(store_settings, workers, "--name", "second", **own):
+        await killed_at(stall, store, store_settings, workers, own)
+        async with worker_process(store_settings, workers, **own):
             assert (await until(store, job)).state == "succeeded"
     assert len(server.requests) == 3  # one of them never answered
     total = (await client.usage(job=job)).total
