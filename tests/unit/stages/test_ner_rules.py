@@ -131,6 +131,14 @@ def test_no_money(text):
         ("12.03.26", "2026-03-12"),
         ("29 February 2024", "2024-02-29"),
         ("March 2026", "2026-03"),
+        ("20 de enero de 2026", "2026-01-20"),
+        ("1.º de mayo del 2026", "2026-05-01"),
+        ("septiembre de 2026", "2026-09"),
+        ("4 giugno 2026", "2026-06-04"),
+        ("1° marzo 2026", "2026-03-01"),
+        ("10 set 2026", "2026-09-10"),
+        ("14 maart 2026", "2026-03-14"),
+        ("3 de março de 2026", "2026-03-03"),
     ],
 )
 def test_date(text, date):
@@ -147,6 +155,8 @@ def test_date(text, date):
         "13/13/2026",
         "10-20-30",
         "in 2024",
+        "we set 2026 as the limit",
+        "long ago 2026",
         "May I",
     ],
 )
@@ -205,6 +215,10 @@ def test_no_url(text):
         ("(217) 555-0142", "+12175550142"),
         ("Tel:0341 9627 4410", "+4934196274410"),
         ("Tel. 0341 962744", "+49341962744"),
+        ("bereikbaar op 0341962744", "+49341962744"),
+        ("llame al 0341962744", "+49341962744"),
+        ("cellulare 0341962744", "+49341962744"),
+        ("write to us, 020 79 46 07 87, today", "+442079460787"),
     ],
 )
 def test_phone(text, number):
@@ -226,6 +240,7 @@ def test_a_labelled_phone_number_of_no_known_region_is_kept_as_it_is():
         "192.168.10.12",
         "2026-03-12 2026-03-13",
         "10.01 8 21.90 175.20",
+        "size 0341962744",
         "DE89 3704 0044 0532 0130 00",
     ],
 )
@@ -248,6 +263,19 @@ def test_no_phone(text):
         ("Receipt # 004518", "004518"),
         ("Amtsgericht Kiel HRB 990417", "HRB990417"),
         ("RF18 5390 0754 7034", "RF18539007547034"),
+        ("Employee no.: EMP-00931", "EMP-00931"),
+        ("PO number: 4500091237", "4500091237"),
+        ("the bill of lading, number NKS-55120-7, before", "NKS-55120-7"),
+        ("Garantiescheinnummer 88-120", "88-120"),
+        ("Betreft: factuur VH-2026-0417", "VH-2026-0417"),
+        ("Ons kenmerk: 2026/ab-17", "2026/ab-17"),
+        ("bestelnummer 10442", "10442"),
+        ("Fattura n. 318/2026", "318/2026"),
+        ("codice cliente 70012", "70012"),
+        ("n. pratica: 5541/B", "5541/B"),
+        ("Pedido nº 2026-118", "2026-118"),
+        ("número de póliza 7741902", "7741902"),
+        ("Offerte Nr. 2026-0088", "2026-0088"),
     ],
 )
 def test_reference(text, reference):
@@ -262,6 +290,10 @@ def test_reference(text, reference):
         "Contract 2026",
         "the customer has 3",
         "No. 5",
+        "Telefonnummer 4471902",
+        "Haus-Nr. 1182",
+        "rekeningnummer 4471902",
+        "staff: 300",
         "RF19 5390 0754 7034",
     ],
 )
@@ -279,6 +311,11 @@ def test_no_reference(text):
         ("7 Tannery Row\nBristol BS1 9ZF\nUnited Kingdom", "7 Tannery Row, Bristol BS1 9ZF, United Kingdom"),
         ("in 500 Harbor Blvd, Suite 210, Boston, MA 02110", "500 Harbor Blvd, Suite 210, Boston, MA 02110"),
         ("P.O. Box 12, Leeds LS1 4QT", "P.O. Box 12, Leeds LS1 4QT"),
+        ("Old Forge\nMarket Street\nHexham NE46 3PQ", "Market Street, Hexham NE46 3PQ"),
+        ("Rose Cottage, Church Lane, Hexham NE46 3PQ", "Rose Cottage, Church Lane, Hexham NE46 3PQ"),
+        ("Calle Mayor, 18, 3º B, 28013 Madrid", "Calle Mayor, 18, 3º B, 28013 Madrid"),
+        ("C/ de la Paz 4, bajo\n46183 Eliana (Valencia)", "C/ de la Paz 4, bajo, 46183 Eliana (Valencia)"),
+        ("Via dei Mille, 12/A - 20090 Opera (MI)", "Via dei Mille, 12/A - 20090 Opera (MI)"),
     ],
 )
 def test_address(text, address):
@@ -286,7 +323,13 @@ def test_address(text, address):
 
 
 @pytest.mark.parametrize(
-    "text", ["March 12, 2026 Total", "230 V\nBW-0902 Silicone", "Model 44,\n10000 Units"]
+    "text",
+    [
+        "March 12, 2026 Total",
+        "230 V\nBW-0902 Silicone",
+        "Model 44,\n10000 Units",
+        "Meeting Points, Hexham NE46 3PQ",
+    ],
 )
 def test_no_address(text):
     assert found("ADDRESS", text) == []
