@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.ner import rules
+from stages.ner import repeats, rules
 from stages.ner.hints import Hints
 
 HINTS = Hints(regions=("GB", "DE", "US", "FR"))
@@ -352,6 +352,19 @@ def test_places_inside_an_address_are_found_too():
         ("of the Bank of England, from", ["Bank of England"]),
         ("The Saltmarsh Trust\nRegistered", ["The Saltmarsh Trust"]),
         ("Quayside Grocers\n www.quayside-grocers.example", ["Quayside Grocers"]),
+        ("vor dem Arbeitsgericht Musterstadt behalten", ["Arbeitsgericht Musterstadt"]),
+        ("transmis à la Mairie de Valbonne.", ["Mairie de Valbonne"]),
+        ("en la Generalitat Valenciana.", ["Generalitat Valenciana"]),
+        ("bij de Gemeente Drimmelen.", ["Gemeente Drimmelen"]),
+        ("conto di Banca Popolare del Lago in", ["Banca Popolare del Lago"]),
+        ("called Swift Plumbing Co. of Hull", ["Swift Plumbing Co."]),
+        ("Alder Mutual Insurance Company said", ["Alder Mutual Insurance Company"]),
+        ("the Delta Ports Office says", ["Delta Ports Office"]),
+        ("Tregarthen Boatyard\nQuay", ["Tregarthen Boatyard"]),
+        ("worked for Calder & Finch in", ["Calder & Finch"]),
+        ("Brandl, Yilmaz & Partner mbB", ["Brandl, Yilmaz & Partner mbB"]),
+        ("für den Ausflug der Lehner Treuhand GmbH", ["Lehner Treuhand GmbH"]),
+        ("das Institut für Holz GmbH", ["Institut für Holz GmbH"]),
     ],
 )
 def test_organisation(text, names):
@@ -369,10 +382,19 @@ def test_organisation(text, names):
         "5 kg AG",
         "2011-2012, Centre",
         "Authors and Group",
+        "Health & Safety",
+        "Anna & Peter",
+        "Amtsgericht Leipzig, HRB 12345",
+        "Customer Services",
+        "our Insurance Services",
+        "la Mairie de la commune",
     ],
 )
 def test_no_organisation(text):
     assert found("ORG", text) == []
+
+
+_ATTENDING = ["Xan Dolby", "Priti Ragh", "Tom Ferr", "Xu Wei"]
 
 
 @pytest.mark.parametrize(
@@ -389,6 +411,29 @@ def test_no_organisation(text):
         ("Cashier Amira", ["Amira"]),
         ("People\nElsie Marchbank retires", ["Elsie Marchbank"]),
         ("on 12 March 2026, M. Petersen", ["M. Petersen"]),
+        ("Catherine O'Brien called", ["Catherine O'Brien"]),
+        ("Geachte heer Van Duin,", ["Van Duin"]),
+        ("mevrouw Xandra de Groot belt", ["Xandra de Groot"]),
+        ("Sehr geehrte Frau von Berg,", ["von Berg"]),
+        ("Herrn Xaverl Kramer von der Druckerei", ["Xaverl Kramer"]),
+        ("D.ª Xoana Ibáñez y D. Pablo Ortega y Luna, de", ["Xoana Ibáñez", "Pablo Ortega y Luna"]),
+        ("al Sig. Xavio De Luca.", ["Xavio De Luca"]),
+        ("dott.ssa Ferrante", ["Ferrante"]),
+        ("MM. Xavien Kervella et Amadou Diallo", ["Xavien Kervella", "Amadou Diallo"]),
+        ("Present: Xan Dolby (Chair), Priti Ragh and Tom Ferr\nApologies: Xu Wei", _ATTENDING),
+        ("Présents : Mme Xavie Rousset (présidente), Xan Nguyen\nExcusée :", ["Xavie Rousset", "Xan Nguyen"]),
+        ("SINGH, Harpreet; X", ["SINGH, Harpreet"]),
+        ("Xan Kamau <x@savannah.example>", ["Xan Kamau"]),
+        ("Cc: Xatima al-Sayed\n", ["Xatima al-Sayed"]),
+        ("we met Xan McDolby. Write to x.mcdolby@a.example", ["Xan McDolby"]),
+        ("Hi Xan,\n", ["Xan"]),
+        ("Thanks,\nXan\n", ["Xan"]),
+        ("Met vriendelijke groet,\n\nXander-Jan Hoekstra\n", ["Xander-Jan Hoekstra"]),
+        ("my neighbour, Xan Fonseca, called", ["Xan Fonseca"]),
+        ("Xan Lan worked for us", ["Xan Lan"]),
+        ("Policyholder: Xan Yamamoto", ["Xan Yamamoto"]),
+        ("By: Xan Yamamoto", ["Xan Yamamoto"]),
+        ("Work done by Xan Pascoe and K. Trevithick.", ["Xan Pascoe", "K. Trevithick"]),
     ],
 )
 def test_person(text, names):
@@ -404,6 +449,12 @@ def test_person(text, names):
         "Signed by: the parties",
         "THE AUTHOR OR HOLDER BE",
         "Anna",
+        "Guten Tag,\n",
+        "Liebe Kolleginnen,",
+        "Dear Colleagues,\n",
+        "PLEASE NOTE, Delivery",
+        "Report: by noon",
+        "Mail x.table@a.example about a Xan table",
     ],
 )
 def test_no_person(text):
@@ -417,6 +468,14 @@ def test_no_person(text):
         ("nach Frankfurt am Main und Köln", ["Frankfurt am Main", "Köln"]),
         ("from New\nYork to Wales", ["New\nYork", "Wales"]),
         ("10115 Musterstadt\n", ["Musterstadt"]),
+        ("Musterstadt, den 3. Februar 2026", ["Musterstadt"]),
+        ("En Villanova, a 20 de enero de 2026", ["Villanova"]),
+        ("Bad Muster, le 2 mars 2026", ["Bad Muster"]),
+        ("MUSTERTON, 11 March 2026 - The", ["MUSTERTON"]),
+        ("8 October 2026, Musterton\n", ["Musterton"]),
+        ("he was born in Musterton.", ["Musterton"]),
+        ("gevestigd te Musterdam, hierna", ["Musterdam"]),
+        ("Lieu : Mustigny\n", ["Mustigny"]),
     ],
 )
 def test_place(text, places):
@@ -425,7 +484,18 @@ def test_place(text, places):
 
 @pytest.mark.parametrize(
     "text",
-    ["Berlin Packaging", "Jack London", "london", "paris@acme.example", "18720 Oxnard Street\n", "Parisian"],
+    [
+        "Berlin Packaging",
+        "Jack London",
+        "london",
+        "paris@acme.example",
+        "18720 Oxnard Street\n",
+        "Parisian",
+        "Dienstag, 3. März 2026",
+        "Anna, 3 March 2026",
+        "Xan Lee, 3 March 2026",
+        "born in Reading Road",
+    ],
 )
 def test_no_place(text):
     assert found("LOC", text) == []
@@ -435,3 +505,25 @@ def test_the_surer_label_wins():
     text = "Customer no. 030 1234567, Berlin Metall GmbH, https://acme.example/2026-03-12"
     labels = [span.label for span in rules.find(text, HINTS)]
     assert labels == ["REFERENCE", "ORG", "URL"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions"),
+    [
+        ("Mr Xan Otieno came. Later Otieno left, and Xan wrote.", ["Xan Otieno", "Otieno", "Xan"]),
+        ("Mr Xan Otieno came. Walk down Otieno Street.", ["Xan Otieno"]),
+        (
+            "BLACKWOOD, Janet\nPlease ask Janet, or J. Blackwood",
+            ["BLACKWOOD, Janet", "Janet", "J. Blackwood"],
+        ),
+        ("Mr Xan Case came. In Case it rains.", ["Xan"]),
+        (
+            "Am Hang 3, 12345 Musterstadt\nwir in Musterstadt",
+            ["Am Hang 3, 12345 Musterstadt", *2 * ["Musterstadt"]],
+        ),
+    ],
+    ids=["surname and given name", "part of a longer name", "surname first", "ordinary word", "town"],
+)
+def test_short_names_are_found_again(text, mentions):
+    spans = repeats.complete(text, rules.find(text, HINTS))
+    assert [text[span.start : span.end] for span in spans] == mentions
