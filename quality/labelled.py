@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stages.outputs import Entity
 
-SETS = ("documents", "later_documents")
+SETS = ("documents", "later_documents", "unseen_documents")
 """Folders of labelled documents, each with a README: which came first, its labels or the rules."""
 NAMES = frozenset(["PERSON", "ORG", "LOC"])
 _MARK = re.compile(r"\[\[([A-Z_]+)\|([^\]]*)\]\]")

@@ -1,7 +1,10 @@
 """Labelled documents and their scores."""
 
+from pathlib import Path
+
 import pytest
 
+import quality
 from quality.labelled import SETS, documents, found, measures, parse
 from stages.ner.span import LABELS
 from stages.outputs import Entity
@@ -34,3 +37,8 @@ def test_a_set_has_documents_of_every_label(folder: str) -> None:
     labels = {label for document in documents(folder) for label, _, _ in document.mentions}
     assert labels == LABELS
     assert not any("[[" in document.text or "]]" in document.text for document in documents(folder))
+
+
+def test_every_folder_of_labelled_documents_is_measured() -> None:
+    root = Path(quality.__file__).parent
+    assert {path.parent.name for path in root.glob("*/*.txt")} == set(SETS)
