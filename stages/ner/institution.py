@@ -53,7 +53,8 @@ def find(text: str) -> Iterator[Span]:
     for match in _PAIR.finditer(text):
         names = {match["first"], match["last"]}
         ordinary = names & (_TOPICS | ordinary_words())
-        if not ordinary and not names <= given_names():
+        heading = all(name.isupper() for name in names)
+        if not (ordinary or heading or names <= given_names()):
             yield _span(text, *match.span(), 0.6)
 
 

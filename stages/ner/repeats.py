@@ -7,7 +7,7 @@ from dataclasses import replace
 from stages.ner.gazetteer import ordinary_words, places
 from stages.ner.names import TITLE
 from stages.ner.organisation import without_form
-from stages.ner.span import Span, settle
+from stages.ner.span import Span, last_before, settle
 from stages.ner.words import UPPER
 
 _MOST = 300
@@ -78,9 +78,10 @@ def _known(spans: Iterable[Span]) -> Iterator[tuple[str, Span]]:
 def _short(spans: Iterable[Span]) -> Iterator[tuple[str, Span]]:
     """Yield the towns of addresses, then the given names and surnames of persons that are hardly a guess."""
     whole = [span for span in spans if span.normalized and not span.fixed and span.score >= _SURE]
-    addresses = [span for span in whole if span.label == "ADDRESS"]
+    addresses = sorted((span for span in whole if span.label == "ADDRESS"), key=lambda span: span.start)
     for span in whole:
-        if span.label == "LOC" and any(span.overlaps(address) for address in addresses):
+        address = last_before(span.end, addresses) if span.label == "LOC" else None
+        if address is not None and span.overlaps(address):
             yield span.normalized or "", span
     for span in whole:
         if span.label != "PERSON":

@@ -384,6 +384,8 @@ def test_organisation(text, names):
         "Authors and Group",
         "Health & Safety",
         "Anna & Peter",
+        "PERMISSION & WARRANTY",
+        "the Standard Library",
         "Amtsgericht Leipzig, HRB 12345",
         "Customer Services",
         "our Insurance Services",
