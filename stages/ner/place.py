@@ -26,7 +26,7 @@ _DATED = re.compile(
     rf"(?P<link>(?:den|le|lì|il|a|am|el|on)[ ])?(?={_DAY})",
     re.MULTILINE,
 )
-_AFTER_DATE = re.compile(rf"^[ ]{{0,80}}{_DAY}(?:[\d-]{{0,3}}),[ ](?P<town>{CAPITALISED})[ ]?$", re.MULTILINE)
+_AFTER_DATE = re.compile(rf"^[ ]{{0,80}}{_DAY}(?:-\d\d)?,[ ](?P<town>{CAPITALISED})[ ]?$", re.MULTILINE)
 _BESIDE = re.compile(
     r"(?<!\w)(?:(?:born|based|lives?|lived|living|reside[sd]?|office|branch|plant|held|arrived|travelled|flew|moved|"
     r"drove|depot)[ ](?:in|at|to|from|near)|in[ ]and[ ]around|"

@@ -496,6 +496,8 @@ def test_place(text, places):
         "Dienstag, 3. März 2026",
         "Anna, 3 March 2026",
         "Xan Lee, 3 March 2026",
+        "Copyright 2010, Musterton\n",
+        "Fri, 12 Mar 2021",
         "born in Reading Road",
     ],
 )
