@@ -8,7 +8,8 @@ from pathlib import Path
 
 from stages.outputs import Entity
 
-FOLDER = Path(__file__).parent / "documents"
+SETS = ("documents", "later_documents", "unseen_documents")
+"""Folders of labelled documents, each with a README: which came first, its labels or the rules."""
 NAMES = frozenset(["PERSON", "ORG", "LOC"])
 _MARK = re.compile(r"\[\[([A-Z_]+)\|([^\]]*)\]\]")
 
@@ -25,9 +26,10 @@ class Labelled:
     mentions: frozenset[Mention]
 
 
-def documents() -> list[Labelled]:
-    """Return the labelled documents of this folder."""
-    return [parse(path.stem, path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.txt"))]
+def documents(folder: str) -> list[Labelled]:
+    """Return the labelled documents of one of `SETS`."""
+    paths = sorted((Path(__file__).parent / folder).glob("*.txt"))
+    return [parse(path.stem, path.read_text("utf-8")) for path in paths]
 
 
 def parse(name: str, marked: str) -> Labelled:

@@ -1,11 +1,11 @@
-"""The NER part: precision, recall and F1 over the labelled documents, by engine."""
+"""The NER part: precision, recall and F1 over each set of labelled documents, by engine."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from pipeline import run_stage
-from quality.labelled import NAMES, Labelled, Mention, documents, found, measures
+from quality.labelled import NAMES, SETS, Labelled, Mention, documents, found, measures
 from quality.score import Floor, Score
 from stages.ner import NerParams, ner
 from stages.outputs import NerOutput, OcrOutput, Page
@@ -19,17 +19,18 @@ Mentions = set[tuple[str, Mention]]
 
 
 async def measure() -> AsyncIterator[Score]:
-    """Yield the scores of structured fields and of names, and of each label, for each set of engines."""
-    for engines in _ENGINES:
-        for score in await _scores(NerParams.model_validate(engines)):
-            yield score
+    """Yield the scores of structured fields, names and each label, by set of documents and engines."""
+    for folder in SETS:
+        for engines in _ENGINES:
+            for score in await _scores(folder, NerParams.model_validate(engines)):
+                yield score
 
 
-async def _scores(params: NerParams) -> list[Score]:
+async def _scores(folder: str, params: NerParams) -> list[Score]:
     truth: Mentions = set()
     given: Mentions = set()
     engine = ""
-    for document in documents():
+    for document in documents(folder):
         output = await _read(document, params)
         engine = output.engine
         truth |= {(document.name, mention) for mention in document.mentions}
@@ -42,7 +43,7 @@ async def _scores(params: NerParams) -> list[Score]:
         **{label: ({label}, None) for label in labels},
     }
     return [
-        _score(sample, engine, _only(truth, wanted), _only(given, wanted), floor)
+        _score(f"{folder}, {sample}", engine, _only(truth, wanted), _only(given, wanted), floor)
         for sample, (wanted, floor) in rows.items()
     ]
 

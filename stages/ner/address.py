@@ -17,7 +17,7 @@ _TAIL = re.compile(
     r"(?<![\w.'\u2019-])(?:"
     r"(?:(?:A|B|CH|CZ|D|DK|F|FL|I|L|N|NL|S)-)?"
     r"(?:\d{4}[ ]?[A-Z]{2}|\d{4,5}|\d{2}-\d{3}|\d{3}[ ]\d{2}|\d{4}-\d{3})"
-    rf"[ ]{{1,2}}(?P<town>{_TOWN})(?:[ ]CEDEX(?:[ ]\d\d)?)?"
+    rf"[ ]{{1,2}}(?P<town>{_TOWN})(?:[ ]CEDEX(?:[ ]\d\d)?|[ ]\((?:[A-Z]{{2}}|{_WORD}(?:[ ]{_WORD})?)\))?"
     rf"|(?P<town2>{_WORD}(?:[ -](?:{_WORD}|upon|on|under|the|of)){{0,3}}),?\s{_BRITISH}(?!\w)"
     rf"|(?P<town3>{_WORD}(?:[ ]{_WORD}){{0,3}}),?\s{_AMERICAN}(?!\w))"
 )
@@ -27,17 +27,28 @@ _BOX = r"(?:P\.?[ ]?O\.?[ ]?Box|Postfach|BP|Boîte postale)[ ]\d[\d ]{0,12}"
 _ON_THE_CONTINENT = (
     rf"{_WORD}[ ](?:(?:{_WORD}|der|den|dem|de|la|van|von|am|an|zum|zur|im)[ ]){{0,3}}(?:Nr\.?[ ]?)?{_HOUSE}"
 )
+_SOUTHERN_WORDS = "de|del|de la|de los|de las|della|delle|dello|dei|degli|di|do|da|dos|das|la|y|e"
+_SOUTHERN = (
+    r"(?:Calle|C/|Avda\.|Avenida|Av\.|Plaza|Pza\.|Paseo|Pº|Carretera|Ctra\.|Ronda|Camino|Travesía|"
+    r"Via|Viale|Piazza|Piazzale|Corso|Largo|Vicolo|Strada|Rua|Praça)"
+    rf"[ ](?:(?:{_WORD}|{_SOUTHERN_WORDS})[ ]){{0,4}}{_WORD},?[ ](?:n[.º°][ ]?)?{_HOUSE}(?:/[A-Z])?"
+    r"(?:,?[ ](?:\d{1,2}\.?[ºª°](?:[ ]?[A-Z]{1,5})?|bajo|ático|piso[ ]\d{1,2}|int\.[ ]?\d{1,3}|"
+    r"scala[ ][A-Z])(?!\w)){0,2}"
+)
 _IN_ENGLISH = rf"{_HOUSE}(?:[ ](?:bis|ter))?,?[ ](?:[\w'\u2019.-]+[ ]){{0,4}}[\w'\u2019.-]+"
 _UNIT = (
     r"(?:Unit|Suite|Flat|Apt\.?|Apartment|Floor|Building|Room|Level|Haus|Hinterhaus|Aufgang|Bât\.?)"
     r"[ ][\w-]{1,6}"
 )
 _NAMED_HOUSE = rf"{_WORD}(?:[ ]{_WORD}){{0,3}}"
-_STREET = rf"(?:{_UNIT}{_BREAK}(?:{_IN_ENGLISH}|{_NAMED_HOUSE})|{_BOX}|{_IN_ENGLISH}|{_ON_THE_CONTINENT})"
+_IN_UNIT = rf"{_UNIT}{_BREAK}(?:{_IN_ENGLISH}|{_NAMED_HOUSE})"
+_STREET = rf"(?:{_IN_UNIT}|{_BOX}|{_IN_ENGLISH}|{_SOUTHERN}|{_ON_THE_CONTINENT})"
 _FLOOR = rf"(?:{_UNIT}|\d{{1,2}}(?:st|nd|rd|th)[ ]Floor|\d{{1,2}}\.[ ](?:OG|Stock|Etage))"
 _HEAD = re.compile(
     rf"(?<![\w.,-])(?P<street>{_STREET}){_BREAK}(?:(?:{_FLOOR}|{_WORD}(?:[ ]{_WORD}){{0,2}}){_BREAK})?\Z"
 )
+# `Quay Street, Falmouth TR11 3HH`: a British street may have no number, and before it the name of a house.
+_NAMED_STREET = re.compile(rf"(?<![\w.,-])(?:{_NAMED_HOUSE},[ ])?(?P<street>{_NAMED_HOUSE}){_BREAK}\Z")
 _UNBROKEN = re.compile(rf"(?<![\w.,-]){_HOUSE}[ ]\Z")
 # A street of one compound word begins there, whatever stands before it on the line.
 _COMPOUND = re.compile(
@@ -76,7 +87,8 @@ def _street_start(text: str, tail: re.Match[str]) -> int | None:
         return unbroken.start()
     head = _HEAD.search(text, begin, tail.start())
     if head is None:
-        return None
+        named = _NAMED_STREET.search(text, begin, tail.start()) if tail["town2"] else None
+        return named.start() if named and named["street"].split()[-1] in streets() else None
     if tail["town"] and not _plausible(head["street"], tail["town"]):
         return None
     compound = _COMPOUND.search(text, *head.span("street"))

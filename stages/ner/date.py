@@ -1,4 +1,4 @@
-"""Calendar dates, with months as numbers or by their English, German or French names."""
+"""Calendar dates, with months as numbers or by their names in seven languages."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -8,21 +8,31 @@ from stages.ner.span import Span
 from stages.ner.words import either
 
 _MONTHS = (
-    "January Jan Januar Jänner janvier janv",
-    "February Feb Februar Feber février fevrier févr",
-    "March Mar März Maerz Mrz mars",
-    "April Apr avril avr",
-    "May Mai",
-    "June Jun Juni juin",
-    "July Jul Juli juillet juil",
-    "August Aug août aout",
-    "September Sept Sep septembre",
-    "October Oct Oktober Okt octobre",
-    "November Nov novembre",
-    "December Dec Dezember Dez décembre decembre déc",
+    "January Jan Januar Jänner janvier janv enero gennaio januari janeiro",
+    "February Feb Februar Feber février fevrier févr febrero febbraio februari fevereiro",
+    "March Mar März Maerz Mrz mars marzo maart mrt março",
+    "April Apr avril avr abril aprile",
+    "May Mai mayo maggio mei maio",
+    "June Jun Juni juin junio giugno junho",
+    "July Jul Juli juillet juil julio luglio julho",
+    "August Aug août aout agosto augustus",
+    "September Sept Sep septembre septiembre setiembre settembre setembro",
+    "October Oct Oktober Okt octobre octubre ottobre outubro",
+    "November Nov novembre noviembre novembro",
+    "December Dec Dezember Dez décembre decembre déc diciembre dicembre dezembro",
 )
-MONTHS = {name.lower(): number for number, names in enumerate(_MONTHS, 1) for name in names.split()}
-_MONTH = rf"(?P<month>{either(MONTHS)})(?![^\W\d_])\.?"
+# Also words of other languages, such as `set` and `ago`: months only after a day.
+_SHORT = ("ene gen", "febr fev", "", "abr", "mag", "giu", "lug", "ago", "set sett", "ott", "", "dic")
+
+
+def _numbered(months: tuple[str, ...]) -> dict[str, int]:
+    return {name.lower(): number for number, names in enumerate(months, 1) for name in names.split()}
+
+
+_WITH_YEAR = _numbered(_MONTHS)
+MONTHS = _WITH_YEAR | _numbered(_SHORT)
+_MONTH = rf"(?P<month>{either(_WITH_YEAR)})(?![^\W\d_])\.?"
+_MONTH_OF_DAY = rf"(?P<month>{either(MONTHS)})(?![^\W\d_])\.?"
 _YEAR = r"(?P<year>(?:19|20)\d\d)(?!\d|[.,]\d)"
 _DAY = r"(?P<day>\d{1,2})"
 _BEFORE = r"(?<![\d/])(?<!\d[.,-])"
@@ -36,10 +46,11 @@ _NUMERIC = re.compile(
     rf"(?P<year>(?:19|20)\d\d|\d\d){_AFTER}(?![^\W\d_])"
 )
 _DAY_MONTH = re.compile(
-    rf"{_BEFORE}(?<!\w){_DAY}(?:st|nd|rd|th|er|\.)?[ \u00a0]?(?:\s|of |de |-)?{_MONTH}[,-]?\s{{0,2}}-?{_YEAR}"
+    rf"{_BEFORE}(?<!\w){_DAY}(?:st|nd|rd|th|er|e|\.?[°º]|\.)?[ \u00a0]?(?:\s|of\s|de\s|-)?{_MONTH_OF_DAY}"
+    rf"(?:[,-]?\s{{0,2}}-?|\sdel?\s){_YEAR}"
 )
 _MONTH_DAY = re.compile(rf"(?<!\w){_MONTH}\s?{_DAY}(?:st|nd|rd|th)?(?:,\s{{0,2}}|\s|\.\s){_YEAR}")
-_MONTH_YEAR = re.compile(rf"(?<!\w)(?<!\d\s)(?<!\d\.\s){_MONTH},?\s{_YEAR}")
+_MONTH_YEAR = re.compile(rf"(?<!\w)(?<!\d\s)(?<!\d\.\s){_MONTH},?\s(?:del?\s)?{_YEAR}")
 
 
 def find(text: str, *, month_first: bool) -> Iterator[Span]:

@@ -32,6 +32,19 @@ def streets() -> frozenset[str]:
 
 
 @cache
+def institutions() -> frozenset[str]:
+    """Return nouns with which an organisation's name begins: `Gemeente`, `Mairie`."""
+    return _words("institutions.txt")
+
+
+@cache
+def businesses() -> dict[str, int]:
+    """Return nouns with which one ends, with how many capitalised words must be before."""
+    counted = (line.partition(":") for line in _lines("businesses.txt"))
+    return {word: int(count) for count, _, words in counted for word in words.split()}
+
+
+@cache
 def places() -> dict[str, str]:
     """Return the ISO 3166 code of the country for each country, region and city."""
     return {

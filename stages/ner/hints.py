@@ -75,7 +75,8 @@ def _regions(text: str) -> Counter[str]:
                 counted[regions[0]] += 2
                 break
     for span in place.find(text):
-        counted[places()[span.normalized or ""]] += 1
+        if span.normalized in places():
+            counted[places()[span.normalized]] += 1
     counted["US"] += sum(1 for _ in _AMERICAN.finditer(text))
     counted["GB"] += sum(1 for _ in _BRITISH.finditer(text))
     return +counted

@@ -10,7 +10,7 @@ from stages.ner.words import UPPER, whole_lines
 
 _FORMS = (
     r"(?:GmbH|AG)\s&\sCo\.?\s?KG(?:aA)?|UG\s\(haftungsbeschränkt\)(?:\s&\sCo\.?\s?KG)?|gGmbH|GmbH|"
-    r"mbH|KGaA|OHG|GbR|PartG(?:\smbB)?|e\.\s?V\.|e\.\s?K\.|e\.\s?G\.|eG|UG|KG|AG|SE|"
+    r"mbH|mbB|KGaA|OHG|GbR|PartG(?:\smbB)?|e\.\s?V\.|e\.\s?K\.|e\.\s?G\.|eG|UG|KG|AG|SE|"
     r"(?:Co(?:mpany)?\.?,?\s)?(?:Ltd\.?|Limited)|(?:Pty|Pte)\.?\s(?:Ltd\.?|Limited)|LLP|LP|PLC|plc|CIC|"
     r"(?:Co\.,?\s)?Inc\.?|Incorporated|Corp\.?|Corporation|LLC|L\.L\.C\.|"
     r"S\.A\.S\.?|SAS|SARL|S\.à\s?r\.l\.|SASU|EURL|S\.A\.|SA|SCI|"
@@ -39,6 +39,12 @@ _INSIDE = frozenset(
 )
 _JOINING = frozenset(
     ["&", "+", "and", "und", "et", "of", "de", "der", "den", "für", "du", "des", "la", "le", "van"]
+)
+# In German these join only after such a noun: `Institut für …`, but not `der Ausflug der Lehner GmbH`.
+_ARTICLES = frozenset(["der", "den", "für"])
+_HEADS = re.compile(
+    r"(?:(?i:gesellschaft|verein|verband|institut|bank|haus|zentrum|akademie|kammer|bund|stiftung|werke?|agentur|amt|"
+    r"verlag|gruppe|zentrale|kasse|dienste?|schule)|[Vv]an)[ ]\Z"
 )
 _DOMAIN = re.compile(r"(?<=[@./])([a-z0-9]{1,40}(?:-[a-z0-9]{1,40}){1,5})\.[a-z]{2}")
 _MOST_WORDS = 7
@@ -86,10 +92,13 @@ def _start(text: str, end: int, *, comma: bool) -> int:
         if before is None or ("\n" in before[2] and _ended_on_purpose(text, before, candidate == end)):
             break
         word = before[1]
+        if word in _ARTICLES and not _HEADS.search(text, max(0, candidate - _LONGEST_WORD), before.start()):
+            break
         if (word in _JOINING and (candidate < end or word in "&+")) or word.rstrip(",") in _INSIDE:
             candidate = before.start()
             continue
-        if not _belongs(word, comma=comma and candidate == end):
+        # A comma parts, but for the one before the form and those in `Hill, Vale & Partners LLP`.
+        if not _belongs(word, comma=comma and (candidate == end or "&" in text[start:end])):
             break
         candidate = before.start() + (not (word[0].isalnum() or word[0] in "&+"))
         start = candidate if word not in "&+" else start

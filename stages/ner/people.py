@@ -8,14 +8,13 @@ from typing import Any
 
 from stages.extra import required_packages
 from stages.ner.gazetteer import ordinary_words, places, streets
+from stages.ner.names import INITIAL, PARTICLE, TITLE, is_label
 from stages.ner.span import Span
-from stages.ner.words import CAPITALISED, GAP, UPPER, whole_lines, words
+from stages.ner.words import CAPITALISED, GAP, whole_lines, words
 
-_PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|du|la|le|ten|ter|zu|dos|bin|al|el)(?=\s)"
-_INITIAL = rf"[{UPPER}]\."
 _RUN = re.compile(
-    rf"(?<![\w@./-])(?:{CAPITALISED}|{_INITIAL})"
-    rf"(?:{GAP}(?:{_INITIAL}|{CAPITALISED}|{_PARTICLE})){{1,4}}"
+    rf"(?<![\w@./-])(?:{CAPITALISED}|{INITIAL})"
+    rf"(?:{GAP}(?:{INITIAL}|{CAPITALISED}|{PARTICLE})){{1,4}}"
 )
 _PERSON, _SURNAME = frozenset(["GivenName", "FirstInitial", "MiddleName", "MiddleInitial"]), "Surname"
 _SCORE = 0.6
@@ -57,7 +56,8 @@ def _stretches(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     kept: list[tuple[int, int]] = []
     for place in [*words(text, start, end), (end, end)]:
         word = text[slice(*place)]
-        if word and not (word in ordinary_words() or word in streets() or word in places()):
+        name = not (word in ordinary_words() or word in streets() or word in places())
+        if word and name and not TITLE.fullmatch(word) and not is_label(text, start, *place):
             kept.append(place)
             continue
         while kept and not text[kept[-1][0]].isupper():

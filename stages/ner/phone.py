@@ -16,9 +16,13 @@ _CANDIDATE = re.compile(rf"{_START}(?:(?:{_MARK})?\d){{6,16}}{_END}")
 _WRAPPED = re.compile(rf"{_START}(?:(?:{_MARK})?\d){{2,12}}+[ ]?\n(?:\d(?:(?:{_MARK})?\d){{2,12}}){_END}")
 _LABEL = re.compile(
     r"(?:^|[^\w])(?:tel|tél|phone|telefon|telephone|téléphone|telefax|fax|télécopie|mobile|mobil|handy|portable|"
-    r"cell|call|reach|dial|erreichbar|joignable|ph(?=[.:])|durchwahl|hotline|[TMF](?=[.:]))[^\d\n]{0,20}$|[☎✆📞]\D{0,3}$",
+    r"cell|call|reach|reached|dial|ring|erreichbar|erreichen|anrufen|joignable|joindre|appel(?:er|ez)|ph(?=[.:])|"
+    r"durchwahl|hotline|tel[ée]fono|tfno|tlfn?o?|m[óo]vil|llam(?:e|ar|en|ando)|cellulare|chiam(?:i|are|ate)|"
+    r"telefoon|mobiel|bel|belt|bellen|bereiken|bereikbaar|[TMF](?=[.:]))[^\d\n]{0,20}$|[☎✆📞]\D{0,3}$",
     re.IGNORECASE,
 )
+# Parted otherwise than usual, but with the zero that only a phone number has before two or more groups.
+_WITH_TRUNK = re.compile(r"\(?0\d{1,5}\)?(?:[ /-]\d{2,8}){1,5}")
 _NOT_A_NUMBER = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d+\.\d+\.\d+\.\d+")
 
 
@@ -26,8 +30,9 @@ def find(text: str, regions: Sequence[str]) -> Iterator[Span]:
     """Yield phone numbers, normalised to E.164.
 
     International ones are taken wherever they are valid; national ones where one of `regions` (ISO
-    3166 codes, the likeliest first) has them, and a label or the usual grouping says that it is one. A
-    labelled number that no region explains is kept without a normalised form.
+    3166 codes, the likeliest first) has them, and a label, the usual grouping or, in
+    the likeliest region, a zero at its beginning says that it is one. A labelled number that no region
+    explains is kept without a normalised form.
     """
     for match in (*_CANDIDATE.finditer(text), *_WRAPPED.finditer(text)):
         labelled = _LABEL.search(text, max(0, match.start() - 32), match.start()) is not None
@@ -61,6 +66,8 @@ def _national(match: re.Match[str], regions: Sequence[str], *, labelled: bool) -
             continue
         if labelled or _grouped(match[0], region):
             return _span(match, number, 0.93 if labelled else 0.8)
+        if region == regions[0] and _WITH_TRUNK.fullmatch(match[0]):
+            return _span(match, number, 0.7)
     return Span("PHONE", match.start(), match.end(), 0.6) if labelled else None
 
 

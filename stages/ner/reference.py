@@ -12,20 +12,39 @@ _KINDS = (
     "shipment|document|membership|member|supplier|vendor|payment|transaction|company|registration|registered|job|"
     "circular|memo|"
     "rechnung|gutschrift|auftrag|bestellung|vertrag|angebot|lieferschein|quittung|beleg|kunde|projekt|"
-    "facture|avoir|commande|contrat|devis|dossier|bon de livraison|compte client|police|reçu"
+    "facture|avoir|commande|contrat|devis|dossier|bon de livraison|compte client|police|reçu|sinistre|"
+    "adhérent|factura|pedido|presupuesto|contrato|expediente|albarán|póliza|cliente|siniestro|reserva|socio|"
+    "fattura|ordine|contratto|preventivo|pratica|polizza|bolla|ddt|sinistro|prenotazione|"
+    "factuur|bestelling|offerte|polis|klant|pakbon|zaak|lid"
+)
+# Whom or what a number is of, only where a word for `number` follows.
+_OWNERS = (
+    r"employee|staff|personnel|payroll|patient|hospital|student|pupil|p\.?o\.?|lading|consignment|licen[cs]e|"
+    "permit|"
+    "incident|loan|lease|subscription|matter|salarié|sécurité sociale|empleado|dipendente"
+)
+# Compounds that end in `nummer` or `nr` are references, but for these.
+_NO_REFERENCES = (
+    "telefon|telefoon|ruf|fax|handy|mobil|mobiel|durchwahl|haus|huis|steuer|konto|rekening|seiten|zimmer|kamer|teil|"
+    "haupt|glücks|start"
 )
 _COMPOUNDS = (
     "rechnungs|auftrags|bestell|kunden|vertrags|lieferschein|angebots|vorgangs|beleg|versicherungs|policen|"
     "projekt|mitglieds|buchungs|referenz|dokument(?:en)?|quittungs|kassenbon|lieferanten|artikel|serien|mandats|"
     "gutschrifts|sendungs|auftragsbestätigungs"
 )
-_NUMBER = r"(?:numbers?|nummer|num[ée]ro|num|nos?|nr|id|code|ref(?:erence)?|[n№][°ºo]|№|#)(?![^\W_])\.?"
-_REFERENCE = r"(?:reference|referenz|référence|réf|ref)(?!\w)\.?"
-_GERMAN = r"aktenzeichen|geschäftszeichen|(?:unser|ihr) zeichen|az\.|verwendungszweck"
+_NUMBER = (
+    r"(?:numbers?|nummer|n[uú]m[eé]ro|n[uú]m|nos?|nr|n(?=\.)|id|code|codice|código|ref(?:erence)?|[n№][°ºo]|№|#)"
+    r"(?![^\W_])\.?"
+)
+_REFERENCE = r"(?:reference|referenz|référence|referencia|riferimento|réf|ref|rif)(?!\w)\.?"
+_SIGNS = r"aktenzeichen|geschäftszeichen|(?:unser|ihr) zeichen|az\.|verwendungszweck|(?:ons |uw )?kenmerk"
 _GAP = r"(?:[ \t]{0,3}|[ ]?\n)"
 _MARKED = (
-    rf"(?:(?:{_KINDS})(?:['\u2019]s)?{_GAP}-?{_NUMBER}|(?:{_COMPOUNDS})-?{_GAP}(?:nummer|nr(?!\w)\.?)"
-    rf"|{_REFERENCE}(?:{_GAP}{_NUMBER})?|{_GERMAN})"
+    rf"(?:(?:{_KINDS}|{_OWNERS})(?:['\u2019]s)?,?{_GAP}-?{_NUMBER}|(?:{_COMPOUNDS})-?{_GAP}(?:nummer|nr(?!\w)\.?)"
+    rf"|(?!{_NO_REFERENCES})[^\W\d_]{{3,30}}-?(?:nummer|nr(?!\w)\.?)"
+    rf"|{_NUMBER}{_GAP}(?:de |del |d['\u2019]|di |du |van )?(?:{_KINDS})"
+    rf"|{_REFERENCE}(?:{_GAP}{_NUMBER})?|{_SIGNS})"
 )
 _BREAK = r"(?:\s(?:is|ist|lautet|est))?[ \t]{0,3}[:.]?(?:[ \t]{0,3}|[ ]?\n[ \t]{0,8})"
 _PLAIN = r"[A-Za-z0-9](?:[A-Za-z0-9]|[./_\u2013-](?=[A-Za-z0-9])){0,39}+"

@@ -3,11 +3,24 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from stages.ner import address, date, iban, money, organisation, person, phone, place, reference, vat, web
+from stages.ner import (
+    address,
+    date,
+    iban,
+    institution,
+    money,
+    organisation,
+    person,
+    phone,
+    place,
+    reference,
+    vat,
+    web,
+)
 from stages.ner.hints import Hints
 from stages.ner.span import Span, settle
 
-ENGINE = "rules 1"
+ENGINE = "rules 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +54,6 @@ def _spans(text: str, hints: Hints) -> Iterator[Span]:
     yield from phone.find(text, hints.regions)
     yield from address.find(text)
     yield from organisation.find(text)
+    yield from institution.find(text)
     yield from person.find(text)
     yield from place.find(text)

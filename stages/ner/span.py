@@ -80,10 +80,16 @@ def _is_place(span: Span) -> bool:
 
 def _crosses(place: Span, addresses: Sequence[Span]) -> bool:
     """Return whether the place lies partly inside one of the addresses, partly outside."""
-    position = bisect_right(addresses, place.end - 1, key=lambda address: address.start) - 1
-    if position < 0 or addresses[position].end <= place.start:
+    address = last_before(place.end, addresses)
+    if address is None or address.end <= place.start:
         return False
-    return not addresses[position].start <= place.start < place.end <= addresses[position].end
+    return not address.start <= place.start < place.end <= address.end
+
+
+def last_before(end: int, spans: Sequence[Span]) -> Span | None:
+    """Return the last of the spans, which are in order of their starts, that begins before `end`."""
+    position = bisect_right(spans, end - 1, key=lambda span: span.start) - 1
+    return spans[position] if position >= 0 else None
 
 
 def _preference(span: Span) -> tuple[bool, int, int, float, int]:

@@ -136,4 +136,4 @@ async def _run(context: StageContext, function: Callable[[*Arguments], T], *argu
 
 
 # Tokens are only used by the `llm` engine, which says afterwards how many.
-ner = stage(name="ner", version=2, cost=Cost("tokens", reserve=0), engine=NerSettings.engine)(find)
+ner = stage(name="ner", version=3, cost=Cost("tokens", reserve=0), engine=NerSettings.engine)(find)

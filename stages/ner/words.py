@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĢĪĮİĶŁĻĽŃŅŇŌŐŒŔŘŚŞŠŢȚŤŪŮŰŲŹŻŽ"
 # Possessive: letters that were read are not read again, so a text of nothing else takes no longer.
-CAPITALISED = rf"[{UPPER}][^\W\d_]++(?:[-'\u2019][^\W\d_]++){{0,3}}+"
+CAPITALISED = rf"[{UPPER}](?:[^\W\d_]++|(?=['\u2019][{UPPER}]))(?:[-'\u2019][^\W\d_]++){{0,3}}+"
 GAP = r"(?:[ \u00a0]|[ ]?\n)"
 _WRAPPED_LINE = 40
 """Characters; a line that ends sooner was ended on purpose, so a name does not go on in the next."""

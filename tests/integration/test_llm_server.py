@@ -154,7 +154,7 @@ async def test_the_ner_engine_asks_in_a_schema_that_the_server_keeps_to(
     params = NerParams(engines=("rules", "llm"), llm_labels=("shop", "product name"))
     output = await run_stage(ner, file, earlier=(text,), params=params, services=services)
     assert isinstance(output, NerOutput)
-    assert output.engine == "rules 1 + llm tiny"
+    assert output.engine == "rules 2 + llm tiny"
     assert output.usage is not None
     assert output.usage.prompt_tokens > 300
     assert [(each.input_tokens, each.output_tokens) for each in services.spent] == [

@@ -1,8 +1,11 @@
 """Labelled documents and their scores."""
 
+from pathlib import Path
+
 import pytest
 
-from quality.labelled import documents, found, measures, parse
+import quality
+from quality.labelled import SETS, documents, found, measures, parse
 from stages.ner.span import LABELS
 from stages.outputs import Entity
 
@@ -29,7 +32,13 @@ def test_scores() -> None:
     assert measures(set(), set()) == {"precision": 1, "recall": 1, "f1": 1}
 
 
-def test_there_are_labelled_documents_of_every_label() -> None:
-    labels = {label for document in documents() for label, _, _ in document.mentions}
+@pytest.mark.parametrize("folder", SETS)
+def test_a_set_has_documents_of_every_label(folder: str) -> None:
+    labels = {label for document in documents(folder) for label, _, _ in document.mentions}
     assert labels == LABELS
-    assert not any("[[" in document.text or "]]" in document.text for document in documents())
+    assert not any("[[" in document.text or "]]" in document.text for document in documents(folder))
+
+
+def test_every_folder_of_labelled_documents_is_measured() -> None:
+    root = Path(quality.__file__).parent
+    assert {path.parent.name for path in root.glob("*/*.txt")} == set(SETS)

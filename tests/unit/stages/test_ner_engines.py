@@ -62,7 +62,7 @@ async def test_a_spacy_pipeline_of_the_operator_beside_the_rules(find, pipeline,
     services = MemoryServices(tmp_path / "document.txt", {})
     first = "Zoltan Zebra paid EUR 5.00 on 12 March 2026"
     output = await find(first, "in Ruritania, for Blue Horse.", services=services)
-    assert output.engine == "rules 1 + spacy en_tiny 1.2.3"
+    assert output.engine == "rules 2 + spacy en_tiny 1.2.3"
     by_text = {each.text: each for each in output.entities}
     assert {text: (each.label, each.normalized, each.page) for text, each in by_text.items()} == {
         "Zoltan Zebra": ("PERSON", "Zoltan Zebra", 1),
@@ -72,8 +72,8 @@ async def test_a_spacy_pipeline_of_the_operator_beside_the_rules(find, pipeline,
         "Blue Horse": ("WORK_OF_ART", None, 2),
     }
     assert by_text["Ruritania"].box == (30, 0, 130, 12)
-    assert by_text["12 March 2026"].engines == ["rules 1", "spacy en_tiny 1.2.3"]
-    assert (by_text["EUR 5.00"].engine, by_text["EUR 5.00"].engines) == ("rules 1", ["rules 1"])
+    assert by_text["12 March 2026"].engines == ["rules 2", "spacy en_tiny 1.2.3"]
+    assert (by_text["EUR 5.00"].engine, by_text["EUR 5.00"].engines) == ("rules 2", ["rules 2"])
     assert by_text["Zoltan Zebra"].engines == ["spacy en_tiny 1.2.3"]
     # Pages go to the pipeline together, and to the rules one by one.
     assert sorted(services.saved) == ["page-1", "page-2", "spacy batch-1"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.ner import rules
+from stages.ner import repeats, rules
 from stages.ner.hints import Hints
 
 HINTS = Hints(regions=("GB", "DE", "US", "FR"))
@@ -131,6 +131,14 @@ def test_no_money(text):
         ("12.03.26", "2026-03-12"),
         ("29 February 2024", "2024-02-29"),
         ("March 2026", "2026-03"),
+        ("20 de enero de 2026", "2026-01-20"),
+        ("1.º de mayo del 2026", "2026-05-01"),
+        ("septiembre de 2026", "2026-09"),
+        ("4 giugno 2026", "2026-06-04"),
+        ("1° marzo 2026", "2026-03-01"),
+        ("10 set 2026", "2026-09-10"),
+        ("14 maart 2026", "2026-03-14"),
+        ("3 de março de 2026", "2026-03-03"),
     ],
 )
 def test_date(text, date):
@@ -147,6 +155,8 @@ def test_date(text, date):
         "13/13/2026",
         "10-20-30",
         "in 2024",
+        "we set 2026 as the limit",
+        "long ago 2026",
         "May I",
     ],
 )
@@ -205,6 +215,10 @@ def test_no_url(text):
         ("(217) 555-0142", "+12175550142"),
         ("Tel:0341 9627 4410", "+4934196274410"),
         ("Tel. 0341 962744", "+49341962744"),
+        ("bereikbaar op 0341962744", "+49341962744"),
+        ("llame al 0341962744", "+49341962744"),
+        ("cellulare 0341962744", "+49341962744"),
+        ("write to us, 020 79 46 07 87, today", "+442079460787"),
     ],
 )
 def test_phone(text, number):
@@ -226,6 +240,7 @@ def test_a_labelled_phone_number_of_no_known_region_is_kept_as_it_is():
         "192.168.10.12",
         "2026-03-12 2026-03-13",
         "10.01 8 21.90 175.20",
+        "size 0341962744",
         "DE89 3704 0044 0532 0130 00",
     ],
 )
@@ -248,6 +263,19 @@ def test_no_phone(text):
         ("Receipt # 004518", "004518"),
         ("Amtsgericht Kiel HRB 990417", "HRB990417"),
         ("RF18 5390 0754 7034", "RF18539007547034"),
+        ("Employee no.: EMP-00931", "EMP-00931"),
+        ("PO number: 4500091237", "4500091237"),
+        ("the bill of lading, number NKS-55120-7, before", "NKS-55120-7"),
+        ("Garantiescheinnummer 88-120", "88-120"),
+        ("Betreft: factuur VH-2026-0417", "VH-2026-0417"),
+        ("Ons kenmerk: 2026/ab-17", "2026/ab-17"),
+        ("bestelnummer 10442", "10442"),
+        ("Fattura n. 318/2026", "318/2026"),
+        ("codice cliente 70012", "70012"),
+        ("n. pratica: 5541/B", "5541/B"),
+        ("Pedido nº 2026-118", "2026-118"),
+        ("número de póliza 7741902", "7741902"),
+        ("Offerte Nr. 2026-0088", "2026-0088"),
     ],
 )
 def test_reference(text, reference):
@@ -262,6 +290,10 @@ def test_reference(text, reference):
         "Contract 2026",
         "the customer has 3",
         "No. 5",
+        "Telefonnummer 4471902",
+        "Haus-Nr. 1182",
+        "rekeningnummer 4471902",
+        "staff: 300",
         "RF19 5390 0754 7034",
     ],
 )
@@ -279,6 +311,11 @@ def test_no_reference(text):
         ("7 Tannery Row\nBristol BS1 9ZF\nUnited Kingdom", "7 Tannery Row, Bristol BS1 9ZF, United Kingdom"),
         ("in 500 Harbor Blvd, Suite 210, Boston, MA 02110", "500 Harbor Blvd, Suite 210, Boston, MA 02110"),
         ("P.O. Box 12, Leeds LS1 4QT", "P.O. Box 12, Leeds LS1 4QT"),
+        ("Old Forge\nMarket Street\nHexham NE46 3PQ", "Market Street, Hexham NE46 3PQ"),
+        ("Rose Cottage, Church Lane, Hexham NE46 3PQ", "Rose Cottage, Church Lane, Hexham NE46 3PQ"),
+        ("Calle Mayor, 18, 3º B, 28013 Madrid", "Calle Mayor, 18, 3º B, 28013 Madrid"),
+        ("C/ de la Paz 4, bajo\n46183 Eliana (Valencia)", "C/ de la Paz 4, bajo, 46183 Eliana (Valencia)"),
+        ("Via dei Mille, 12/A - 20090 Opera (MI)", "Via dei Mille, 12/A - 20090 Opera (MI)"),
     ],
 )
 def test_address(text, address):
@@ -286,7 +323,13 @@ def test_address(text, address):
 
 
 @pytest.mark.parametrize(
-    "text", ["March 12, 2026 Total", "230 V\nBW-0902 Silicone", "Model 44,\n10000 Units"]
+    "text",
+    [
+        "March 12, 2026 Total",
+        "230 V\nBW-0902 Silicone",
+        "Model 44,\n10000 Units",
+        "Meeting Points, Hexham NE46 3PQ",
+    ],
 )
 def test_no_address(text):
     assert found("ADDRESS", text) == []
@@ -309,6 +352,19 @@ def test_places_inside_an_address_are_found_too():
         ("of the Bank of England, from", ["Bank of England"]),
         ("The Saltmarsh Trust\nRegistered", ["The Saltmarsh Trust"]),
         ("Quayside Grocers\n www.quayside-grocers.example", ["Quayside Grocers"]),
+        ("vor dem Arbeitsgericht Musterstadt behalten", ["Arbeitsgericht Musterstadt"]),
+        ("transmis à la Mairie de Valbonne.", ["Mairie de Valbonne"]),
+        ("en la Generalitat Valenciana.", ["Generalitat Valenciana"]),
+        ("bij de Gemeente Drimmelen.", ["Gemeente Drimmelen"]),
+        ("conto di Banca Popolare del Lago in", ["Banca Popolare del Lago"]),
+        ("called Swift Plumbing Co. of Hull", ["Swift Plumbing Co."]),
+        ("Alder Mutual Insurance Company said", ["Alder Mutual Insurance Company"]),
+        ("the Delta Ports Office says", ["Delta Ports Office"]),
+        ("Tregarthen Boatyard\nQuay", ["Tregarthen Boatyard"]),
+        ("worked for Calder & Finch in", ["Calder & Finch"]),
+        ("Brandl, Yilmaz & Partner mbB", ["Brandl, Yilmaz & Partner mbB"]),
+        ("für den Ausflug der Lehner Treuhand GmbH", ["Lehner Treuhand GmbH"]),
+        ("das Institut für Holz GmbH", ["Institut für Holz GmbH"]),
     ],
 )
 def test_organisation(text, names):
@@ -326,10 +382,21 @@ def test_organisation(text, names):
         "5 kg AG",
         "2011-2012, Centre",
         "Authors and Group",
+        "Health & Safety",
+        "Anna & Peter",
+        "PERMISSION & WARRANTY",
+        "the Standard Library",
+        "Amtsgericht Leipzig, HRB 12345",
+        "Customer Services",
+        "our Insurance Services",
+        "la Mairie de la commune",
     ],
 )
 def test_no_organisation(text):
     assert found("ORG", text) == []
+
+
+_ATTENDING = ["Xan Dolby", "Priti Ragh", "Tom Ferr", "Xu Wei"]
 
 
 @pytest.mark.parametrize(
@@ -346,6 +413,29 @@ def test_no_organisation(text):
         ("Cashier Amira", ["Amira"]),
         ("People\nElsie Marchbank retires", ["Elsie Marchbank"]),
         ("on 12 March 2026, M. Petersen", ["M. Petersen"]),
+        ("Catherine O'Brien called", ["Catherine O'Brien"]),
+        ("Geachte heer Van Duin,", ["Van Duin"]),
+        ("mevrouw Xandra de Groot belt", ["Xandra de Groot"]),
+        ("Sehr geehrte Frau von Berg,", ["von Berg"]),
+        ("Herrn Xaverl Kramer von der Druckerei", ["Xaverl Kramer"]),
+        ("D.ª Xoana Ibáñez y D. Pablo Ortega y Luna, de", ["Xoana Ibáñez", "Pablo Ortega y Luna"]),
+        ("al Sig. Xavio De Luca.", ["Xavio De Luca"]),
+        ("dott.ssa Ferrante", ["Ferrante"]),
+        ("MM. Xavien Kervella et Amadou Diallo", ["Xavien Kervella", "Amadou Diallo"]),
+        ("Present: Xan Dolby (Chair), Priti Ragh and Tom Ferr\nApologies: Xu Wei", _ATTENDING),
+        ("Présents : Mme Xavie Rousset (présidente), Xan Nguyen\nExcusée :", ["Xavie Rousset", "Xan Nguyen"]),
+        ("SINGH, Harpreet; X", ["SINGH, Harpreet"]),
+        ("Xan Kamau <x@savannah.example>", ["Xan Kamau"]),
+        ("Cc: Xatima al-Sayed\n", ["Xatima al-Sayed"]),
+        ("we met Xan McDolby. Write to x.mcdolby@a.example", ["Xan McDolby"]),
+        ("Hi Xan,\n", ["Xan"]),
+        ("Thanks,\nXan\n", ["Xan"]),
+        ("Met vriendelijke groet,\n\nXander-Jan Hoekstra\n", ["Xander-Jan Hoekstra"]),
+        ("my neighbour, Xan Fonseca, called", ["Xan Fonseca"]),
+        ("Xan Lan worked for us", ["Xan Lan"]),
+        ("Policyholder: Xan Yamamoto", ["Xan Yamamoto"]),
+        ("By: Xan Yamamoto", ["Xan Yamamoto"]),
+        ("Work done by Xan Pascoe and K. Trevithick.", ["Xan Pascoe", "K. Trevithick"]),
     ],
 )
 def test_person(text, names):
@@ -361,6 +451,12 @@ def test_person(text, names):
         "Signed by: the parties",
         "THE AUTHOR OR HOLDER BE",
         "Anna",
+        "Guten Tag,\n",
+        "Liebe Kolleginnen,",
+        "Dear Colleagues,\n",
+        "PLEASE NOTE, Delivery",
+        "Report: by noon",
+        "Mail x.table@a.example about a Xan table",
     ],
 )
 def test_no_person(text):
@@ -374,6 +470,14 @@ def test_no_person(text):
         ("nach Frankfurt am Main und Köln", ["Frankfurt am Main", "Köln"]),
         ("from New\nYork to Wales", ["New\nYork", "Wales"]),
         ("10115 Musterstadt\n", ["Musterstadt"]),
+        ("Musterstadt, den 3. Februar 2026", ["Musterstadt"]),
+        ("En Villanova, a 20 de enero de 2026", ["Villanova"]),
+        ("Bad Muster, le 2 mars 2026", ["Bad Muster"]),
+        ("MUSTERTON, 11 March 2026 - The", ["MUSTERTON"]),
+        ("8 October 2026, Musterton\n", ["Musterton"]),
+        ("he was born in Musterton.", ["Musterton"]),
+        ("gevestigd te Musterdam, hierna", ["Musterdam"]),
+        ("Lieu : Mustigny\n", ["Mustigny"]),
     ],
 )
 def test_place(text, places):
@@ -382,7 +486,20 @@ def test_place(text, places):
 
 @pytest.mark.parametrize(
     "text",
-    ["Berlin Packaging", "Jack London", "london", "paris@acme.example", "18720 Oxnard Street\n", "Parisian"],
+    [
+        "Berlin Packaging",
+        "Jack London",
+        "london",
+        "paris@acme.example",
+        "18720 Oxnard Street\n",
+        "Parisian",
+        "Dienstag, 3. März 2026",
+        "Anna, 3 March 2026",
+        "Xan Lee, 3 March 2026",
+        "Copyright 2010, Musterton\n",
+        "Fri, 12 Mar 2021",
+        "born in Reading Road",
+    ],
 )
 def test_no_place(text):
     assert found("LOC", text) == []
@@ -392,3 +509,25 @@ def test_the_surer_label_wins():
     text = "Customer no. 030 1234567, Berlin Metall GmbH, https://acme.example/2026-03-12"
     labels = [span.label for span in rules.find(text, HINTS)]
     assert labels == ["REFERENCE", "ORG", "URL"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions"),
+    [
+        ("Mr Xan Otieno came. Later Otieno left, and Xan wrote.", ["Xan Otieno", "Otieno", "Xan"]),
+        ("Mr Xan Otieno came. Walk down Otieno Street.", ["Xan Otieno"]),
+        (
+            "BLACKWOOD, Janet\nPlease ask Janet, or J. Blackwood",
+            ["BLACKWOOD, Janet", "Janet", "J. Blackwood"],
+        ),
+        ("Mr Xan Case came. In Case it rains.", ["Xan"]),
+        (
+            "Am Hang 3, 12345 Musterstadt\nwir in Musterstadt",
+            ["Am Hang 3, 12345 Musterstadt", *2 * ["Musterstadt"]],
+        ),
+    ],
+    ids=["surname and given name", "part of a longer name", "surname first", "ordinary word", "town"],
+)
+def test_short_names_are_found_again(text, mentions):
+    spans = repeats.complete(text, rules.find(text, HINTS))
+    assert [text[span.start : span.end] for span in spans] == mentions

@@ -32,7 +32,7 @@ def services(tmp_path):
 @pytest.mark.parametrize("texts", [(), ("",), ("", " \n"), ("\0\ufffd\U0010ffff",)])
 async def test_no_text_has_no_entities(find, texts):
     output = await find(document(*texts))
-    assert output == NerOutput(entities=[], engine="rules 1")
+    assert output == NerOutput(entities=[], engine="rules 2")
 
 
 async def test_an_entity_knows_its_page_and_its_place_in_the_whole_text(find):
@@ -40,7 +40,7 @@ async def test_an_entity_knows_its_page_and_its_place_in_the_whole_text(find):
     money, date = (await find(text)).entities
     assert (money.label, money.page, text.text[money.start : money.end]) == ("MONEY", 1, "EUR 12.50")
     assert (date.label, date.page, text.text[date.start : date.end]) == ("DATE", 2, "12 March 2026")
-    assert (date.text, date.normalized, date.engine) == ("12 March 2026", "2026-03-12", "rules 1")
+    assert (date.text, date.normalized, date.engine) == ("12 March 2026", "2026-03-12", "rules 2")
 
 
 async def test_a_box_is_around_all_words_of_the_entity(find):
