@@ -54,5 +54,5 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
 
     settings = settings.of_model(params.model)
     tally = Tally(context)
-    async with open_endpoint(settings, tally.heard, context.service) as endpoint:
+    async with open_endpoint(settings, tally.heard, context) as endpoint:
         return await Reader(context, endpoint, settings, params, form, tally).read(text, entities)

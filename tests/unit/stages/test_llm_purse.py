@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import Budget
 from stages.endpoint.job_budget import JobBudget, budget_of
-from stages.endpoint.purse import cost_of
+from stages.endpoint.price import cost_of
 from stages.endpoint.settings import LlmSettings, Price
 from stages.llm.params import LlmParams
 from stages.outputs import Usage
