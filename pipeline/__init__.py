@@ -60,6 +60,7 @@ from pipeline.errors import (
 )
 from pipeline.progress import Progress
 from pipeline.stage import Pipeline, RetryPolicy, Stage, stage
+from pipeline.tariff import Price, Tariff
 from pipeline.trial import run_stage
 from pipeline.usage import Budget, Spent
 
@@ -75,12 +76,14 @@ __all__ = [
     "InvalidAnswer",
     "PermanentError",
     "Pipeline",
+    "Price",
     "Progress",
     "RetryPolicy",
     "Snooze",
     "Spent",
     "Stage",
     "StageContext",
+    "Tariff",
     "TemporaryError",
     "Unavailable",
     "run_stage",

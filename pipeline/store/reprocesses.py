@@ -30,6 +30,8 @@ _NO_BYTES = {"document.inline": 0}
 _MEASURES: Doc = {
     "pages": {"$cond": [{"$isArray": "$body.pages"}, {"$size": "$body.pages"}, None]},
     "tokens": "$body.usage.total_tokens",
+    "input": "$body.usage.prompt_tokens",
+    "output": "$body.usage.completion_tokens",
     "whole": {"$ne": [{"$type": "$body"}, "missing"]},
 }
 
@@ -60,7 +62,10 @@ class Reprocesses:
 
     @translated
     async def measures(self, outputs: Sequence[str]) -> dict[str, Doc]:
-        """Return of outputs, by id: `pages`, `tokens` of their usage, whether their body is here, `whole`."""
+        """Return of outputs, by id: `pages`; `tokens`, `input` and `output` of their usage; `whole`.
+
+        That is whether their body is here.
+        """
         stages: list[Mapping[str, Any]] = [
             {"$match": {"_id": {"$in": list(outputs)}}},
             {"$project": _MEASURES},

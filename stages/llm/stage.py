@@ -24,6 +24,7 @@ EXTRACTION_TIME = timedelta(minutes=5)
     key="llm",
     cost=Cost("tokens", reserve=2000),
     engine=LlmSettings.engine,
+    tariff=LlmSettings.tariff,
 )
 async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> LlmOutput:
     """Give a document's type, title, summary and key fields, each field with its evidence.

@@ -25,6 +25,8 @@ from pipeline.budgets import Allowance
 from pipeline.client import Client
 from pipeline.errors import NotFound, PartError
 from pipeline.operator import Operator
+from pipeline.planning import Unpriced
+from pipeline.reprocess import Reprocess
 from pipeline.store import Store
 from pipeline.store.usage import Usage, asked_record, usage_record
 from pipeline.trial import MemoryServices
@@ -86,6 +88,19 @@ async def test_every_request_is_recorded_once_for_its_tenant(store: Store, use: 
     everybody = await Operator(store).usage(by="tenant")
     assert {each.key: each.requests for each in everybody.groups} == {"acme": asked, "birch": 1}
     assert await violations(store) == {}
+
+
+async def test_a_plan_costs_what_it_has_cost(store: Store, use: Use) -> None:
+    client = Client(store)
+    async with fault_server(says(ANSWER)) as server:
+        use(server, models="dear")
+        async with running(store, PAYING):
+            job = await submit(client, "paying", document(2))
+            assert (await until(store, job.id)).state == "succeeded"
+    plan = await client.plan(Reprocess(stage="llm", force=True))
+    assert (plan.tokens, plan.cost, plan.cost_unknown) == (36, (await client.usage()).total.cost, 0)
+    plan = await client.plan(Reprocess(stage="llm", params={"llm": {"model": "dear"}}))
+    assert (plan.cost, plan.cost_unknown, plan.unpriced) == (0, 1, [Unpriced(stage="llm", model="dear")])
 
 
 async def test_what_a_failed_attempt_has_paid_stays_recorded(store: Store, use: Use) -> None:
