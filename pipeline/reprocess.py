@@ -131,17 +131,20 @@ class Reprocesses:
     async def go_on(self, batch: str, *, limit: int = AT_ONCE) -> bool:
         """Look at some `limit` more jobs, and run again what would be other; False when there are no more.
 
-        Any number of callers may do so at the same time, and after a crash: each job begins once.
+        Any number of callers may do so at the same time, and after a crash: each job begins once. What a
+        process had locked that was killed is freed at once, where `killAnySession` is allowed, else by the
+        server in a minute.
 
         Raises:
             NotFound: this tenant has no such reprocess.
         """
-        for _ in range(max(1, limit // AT_ONCE)):
-            found = await self._store.reprocesses.go_on(batch, self._tenant)
-            crash_point("reprocess.begun", lambda: [batch])
-            if found["state"] != "running" or found.get("cancelled") or found["reprocess"]["done"]:
-                await conclude(self._store.batches, batch)
-                return False
+        async with self._store.reruns.session() as session:
+            for _ in range(max(1, limit // AT_ONCE)):
+                found = await self._store.reprocesses.go_on(batch, self._tenant, session)
+                crash_point("reprocess.begun", lambda: [batch])
+                if found["state"] != "running" or found.get("cancelled") or found["reprocess"]["done"]:
+                    await conclude(self._store.batches, batch)
+                    return False
         return True
 
     async def _sealed(self, request: Reprocess) -> Reprocess:

@@ -73,10 +73,10 @@ class Reprocesses:
         return {each["_id"]: each async for each in await self._db["outputs"].aggregate(stages)}
 
     @translated
-    async def go_on(self, batch: str, tenant: str) -> Doc:
+    async def go_on(self, batch: str, tenant: str, session: AsyncClientSession) -> Doc:
         """Look at the next jobs of a reprocess, and run again what would be other; returns the batch then.
 
-        In one transaction. The last page closes the batch.
+        In one transaction of a session that `session` gave. The last page closes the batch.
 
         Raises:
             NotFound: this tenant has no such reprocess.
@@ -90,7 +90,7 @@ class Reprocesses:
                 return found
             return await self._next_page(found, session)
 
-        return await self._reruns.transaction(run)
+        return await self._reruns.transaction(run, session)
 
     async def _next_page(self, batch: Doc, session: AsyncClientSession) -> Doc:
         progress = batch["reprocess"]

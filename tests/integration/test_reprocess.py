@@ -222,6 +222,33 @@ async def test_tokens_that_nobody_counted_are_unknown(store: Store) -> None:
     assert (plan.tokens, plan.tokens_unknown, plan.pages, plan.pages_unknown) == (0, 2, 0, 2)
 
 
+async def test_one_that_only_seemed_dead_begins_its_transaction_again(store: Store) -> None:
+    asking = Asking()
+    jobs = await finished(store, asking)
+    batch = await Reprocesses(store, "default").create(large())
+    locked, freed, tries = anyio.Event(), anyio.Event(), list[int]()
+
+    async def slow(session: Any) -> None:
+        tries.append(len(tries))
+        for step in ("first", "second"):
+            name = {"$set": {f"metadata.{step}": True}}
+            await store.db["batches"].update_one({"_id": batch}, name, session=session)
+            locked.set()
+            await freed.wait()
+
+    async with store.reruns.session() as session, anyio.create_task_group() as group:
+        group.start_soon(store.reruns.transaction, slow, session)
+        await locked.wait()
+        await Reprocesses(store, "default").go_on(batch)
+        assert await revisions(store, jobs) == {2}
+        freed.set()
+    assert len(tries) == 2
+    stored = await store.db["batches"].find_one({"_id": batch})
+    assert stored is not None
+    assert stored["metadata"] == {"first": True, "second": True}
+    assert stored["reprocess"]["begun"] == len(jobs)
+
+
 async def test_a_plan_tells_the_cost_by_the_prices_of_the_models_that_would_be_asked(store: Store) -> None:
     prices = {
         "small": Price(input=Decimal(1), output=Decimal(2)),
