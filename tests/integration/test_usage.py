@@ -137,10 +137,24 @@ async def test_a_refusal_is_paid(tmp_path: Path, use: Use, refusal: Say) -> None
         (hangs, False),
         (breaks_off, False),
         (status(200, "<html>"), False),
+        (error(200, code=429), False),
         (streams(delta("{"), {"error": {"code": 503}}), False),
         (streams(delta("{"), then=goes), False),
     ],
-    ids=["refused", "429", "401", "500", "503", "504", "timeout", "broken off", "HTML", "within", "gone"],
+    ids=[
+        "refused",
+        "429",
+        "401",
+        "500",
+        "503",
+        "504",
+        "timeout",
+        "broken off",
+        "HTML",
+        "within whole",
+        "within",
+        "gone",
+    ],
 )
 async def test_what_came_to_no_answer_counts_unless_it_was_surely_free(
     tmp_path: Path, use: Use, answer: Say | None, free: bool
