@@ -1,6 +1,7 @@
 """`millrace plan` and `millrace reprocess`: ended jobs run again where something would be other."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from rich.table import Table
 from api.batch_commands import watch_batch
 from api.options import DEFAULT_URL, AsJson, Url, out, print_json, read_params
 from api.rest_client import RestClient
+from pipeline.usage import told
 
 FILTERS = ("state", "type", "pipeline", "batch")
 
@@ -44,7 +46,10 @@ def plan(
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Tell how many jobs, pages and tokens a reprocess would take, and what it reuses. Changes nothing."""
+    """Tell how many jobs, pages and tokens a reprocess would take, their cost, and what it reuses.
+
+    By what the jobs took before, and the prices that workers have. Changes nothing.
+    """
     request = _request(stage, model, params, filters, since, until, force=force)
     found = RestClient(url).post_json("/v1/reprocess/plan", request, patient=True)
     print_json(found) if as_json else _show_plan(found)
@@ -122,22 +127,26 @@ def _request(
 
 def _show_plan(plan: dict[str, Any]) -> None:
     pages = f"{plan['pages']} pages{_unknown(plan['pages_unknown'], 'job')}"
-    told = f"{plan['jobs']} jobs of {pages} would run again, {plan['unchanged']} would give the same"
-    out.print(told, highlight=False, markup=False, soft_wrap=True)
-    table = Table("stage", "run", "reused", "tokens", "time that it took")
+    jobs = f"{plan['jobs']} jobs of {pages} would run again, {plan['unchanged']} would give the same"
+    out.print(jobs, highlight=False, markup=False, soft_wrap=True)
+    table = Table("stage", "run", "reused", "tokens", "cost", "time that it took")
     for each in plan["stages"]:
         took = str(timedelta(seconds=round(each["seconds"])))
         tokens = f"{each['tokens']}{_unknown(each['tokens_unknown'], 'job')}"
-        table.add_row(each["stage"], f"at most {each['run']}", str(each["reused"]), tokens, took)
+        cost = f"{told(Decimal(each['cost']))}{_unknown(each['cost_unknown'], 'run')}"
+        table.add_row(each["stage"], f"at most {each['run']}", str(each["reused"]), tokens, cost, took)
     out.print(table)
+    for each in plan["unpriced"]:
+        model = "any model" if each["model"] is None else f"model {each['model']}"
+        out.print(f"no price is known of {model} of stage {each['stage']}", markup=False, soft_wrap=True)
     _show_refused(plan["refused"], plan["examples"])
     if plan["open"]:
         out.print(f"not ended, left alone: {', '.join(plan['open'])} …", markup=False, soft_wrap=True)
 
 
 def _show_begun(progress: dict[str, Any]) -> None:
-    told = f"{progress['begun']} run again, {progress['unchanged']} would give the same"
-    out.print(told, highlight=False, markup=False, soft_wrap=True)
+    counts = f"{progress['begun']} run again, {progress['unchanged']} would give the same"
+    out.print(counts, highlight=False, markup=False, soft_wrap=True)
     _show_refused(progress["refused"], progress["examples"])
 
 

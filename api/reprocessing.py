@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 
 from api.problems import answers
 from api.services import AClient, AJobId, AService
-from pipeline.reprocess import Plan, Reprocess, Reprocesses
+from pipeline.planning import Plan
+from pipeline.reprocess import Reprocess, Reprocesses
 from pipeline.views import BatchView
 
 router = APIRouter(prefix="/v1", responses=answers(422, 503))
@@ -31,7 +32,7 @@ class Going(BaseModel):
 
 @router.post("/reprocess/plan")
 async def plan(request: Reprocess, client: AClient) -> Plan:
-    """Tell how many jobs, pages and tokens a reprocess would take, and what it reuses. Changes nothing."""
+    """Tell how many jobs, pages and tokens a reprocess would take, their cost, and what it reuses."""
     return await client.plan(request)
 
 

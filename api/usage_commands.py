@@ -9,7 +9,7 @@ from rich.table import Table
 from api.options import DEFAULT_URL, AsJson, Url, out, print_json
 from api.rest_client import RestClient
 
-_COLUMNS = ("requests", "input_tokens", "output_tokens", "pages", "cost")
+_COLUMNS = ("requests", "unsettled", "input_tokens", "output_tokens", "pages", "cost")
 
 Kind = Annotated[str, typer.Argument(help="tenant, job or deployment.")]
 Name = Annotated[
@@ -30,7 +30,9 @@ def usage(
 ) -> None:
     """Tell what LLM endpoints and the like have been used for, and what it has cost.
 
-    Of your own tenant; --all, --tenant and --by tenant are for operators. Jobs that are removed count too.
+    Of your own tenant; --all, --tenant and --by tenant are for operators. Jobs that are removed count too,
+    what is under way does not. Unsettled is what got no answer, or lost its worker: by an estimate, rather
+    too high.
     """
     if job and (tenant or everybody or since or until):
         raise typer.BadParameter("--job goes with --by and --limit only")

@@ -24,7 +24,8 @@ Words
     output       what a stage wrote; a checkpoint is a part of it, saved inside an attempt
     effect       what a stage does outside of MongoDB, and must not do twice
     progress     how far a stage is, as people see it
-    usage        what requests to services outside took and cost: a record for each
+    usage        what requests to services outside took and cost: a record for each, made before it is asked;
+                 unsettled while nobody knows how it ended
     budget       what a job may use in all, a tenant or everybody on one day (UTC)
     wakeup       "look, there may be work"
     stray        a submitted job of which no live worker knows the pipeline
@@ -60,6 +61,7 @@ from pipeline.errors import (
 )
 from pipeline.progress import Progress
 from pipeline.stage import Pipeline, RetryPolicy, Stage, stage
+from pipeline.tariff import Price, Tariff
 from pipeline.trial import run_stage
 from pipeline.usage import Budget, Spent
 
@@ -75,12 +77,14 @@ __all__ = [
     "InvalidAnswer",
     "PermanentError",
     "Pipeline",
+    "Price",
     "Progress",
     "RetryPolicy",
     "Snooze",
     "Spent",
     "Stage",
     "StageContext",
+    "Tariff",
     "TemporaryError",
     "Unavailable",
     "run_stage",

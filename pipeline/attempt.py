@@ -1,7 +1,7 @@
 """One attempt's surroundings, from MongoDB: its document, checkpoints, progress, earlier outputs."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +23,7 @@ from pipeline.recipe import Recipe
 from pipeline.services import Services
 from pipeline.stage import Stage
 from pipeline.store import Store
-from pipeline.store.usage import usage_record
+from pipeline.store.usage import asked_record, usage_record
 from pipeline.usage import Budget, Spent
 
 _EFFECT = "once."
@@ -143,15 +143,30 @@ class Attempt:
             lambda: self._allowance.check(own, unpriced=unpriced), "looking budgets up"
         )
 
-    async def spend(self, spent: Spent) -> None:
+    async def ask(self, likely: Spent) -> Any:
+        """Note that a request is about to be made; returns its record's id."""
+        record = asked_record(self._task, likely)
+        await self._record(lambda: self._desk.store.usage.ask(record))
+        crash_point("usage.asked", lambda: [self._task.id])
+        return record["_id"]
+
+    async def spend(self, spent: Spent, request: Any = None) -> None:
         """Record usage, also when the attempt is being cancelled or its lease is lost: it has been paid."""
-        record = usage_record(self._task, spent)
+        record = usage_record(self._task, spent, request)
+        crash_point("usage.due", lambda: [self._task.id])
+        await self._record(lambda: self._desk.store.usage.keep(record))
 
-        async def keep() -> None:
+    async def give_up(self, request: Any, *, free: bool) -> None:
+        """Take a request's note back, or let it count; also when the attempt is being cancelled."""
+        usage = self._desk.store.usage
+        await self._record(lambda: usage.drop(request) if free else usage.give_up(request))
+
+    async def _record(self, write: Callable[[], Awaitable[None]]) -> None:
+        async def shielded() -> None:
             with anyio.CancelScope(shield=True):  # it ends within the store's timeout
-                await self._desk.store.usage.keep(record)
+                await write()
 
-        await until_available(keep, "recording usage")
+        await until_available(shielded, "recording usage")
 
     def use(self, unit: str, amount: int) -> None:
         """Note what was used of a unit, until the attempt ends."""

@@ -14,8 +14,9 @@ from pipeline.diff import DiffView, diff
 from pipeline.errors import NotFound, StateConflict, SubmissionError
 from pipeline.model import DEFAULT_TENANT, Anew
 from pipeline.params import sealed
+from pipeline.planning import Plan
 from pipeline.reasons import WhyView, why
-from pipeline.reprocess import Plan, Reprocess, Reprocesses
+from pipeline.reprocess import Reprocess, Reprocesses
 from pipeline.rerun import Asked, newest_params
 from pipeline.runs import RunView, output_revision, run_views
 from pipeline.store import Store

@@ -25,6 +25,7 @@ from pipeline.effects import Effects
 from pipeline.errors import BudgetExceeded, DaySpent, NoOutput, PartError
 from pipeline.processes import Processes
 from pipeline.progress import Progress
+from pipeline.spending import Spending
 from pipeline.usage import Budget, Spent
 
 T = TypeVar("T")
@@ -298,11 +299,20 @@ class StageContext:
         await self._services.trusted()
         return await self._services.may_spend(budget, unpriced=unpriced)
 
+    def spending(self, likely: Spent) -> Spending:
+        """Enclose a request to a service that is to be paid: `async with context.spending(likely) as it:`.
+
+        Noted before it, durably, with what it is likely to take; say inside what it took, `await
+        it.took(Spent(…))`, right after its answer, or that it took nothing, `it.free()`. If neither is said,
+        or the process dies before it is, it counts with what was likely, for usage and budgets.
+        """
+        return Spending(self._services, likely)
+
     async def spend(self, spent: Spent) -> None:
         """Record what a request took, right after its answer; durable when it returns, whatever comes then.
 
-        A process that dies between the answer and this loses that one record. Cancelled meanwhile, as by a
-        time limit, it is written all the same.
+        A process that dies between the answer and this loses that one record: see `spending`. Cancelled
+        meanwhile, as by a time limit, it is written all the same.
         """
         await self._services.spend(spent)
 

@@ -29,6 +29,8 @@ POINTS = {
     "output.stored": "an output's body is prepared, in GridFS when it is large",
     "checkpoint.made": "a part is made, and not saved",
     "checkpoint.saved": "a part is saved, and the stage doesn't know",
+    "usage.asked": "a request to a service outside is noted, and not made",
+    "usage.due": "a request was answered, and what it took is not recorded",
     "probe.begun": "this worker may ask whether a service is back, and has claimed nothing for that",
     "renew.sent": "leases are renewed, the answer is not used",
     "commit.written": "a transaction has written everything, and is not committed",

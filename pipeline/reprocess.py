@@ -5,7 +5,7 @@ are, and one after it takes its earlier output over where all before it gives th
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pipeline.batches import conclude
 from pipeline.crashpoints import crash_point
 from pipeline.errors import SubmissionError
-from pipeline.model import Anew, is_job_id, task_id, tenant_of
+from pipeline.model import Anew, is_job_id, tenant_of
 from pipeline.params import sealed
-from pipeline.rerun import Asked, Past, decided, newest_outputs
+from pipeline.planning import Plan, Planning
+from pipeline.rerun import Asked, decided, newest_outputs
 from pipeline.store import Store
 from pipeline.store.reprocesses import AT_ONCE, EXAMPLES
 from pipeline.submission import batch_document
@@ -72,111 +73,6 @@ class Reprocess(BaseModel):
         return Asked(self.stage, self.params, anew)
 
 
-class Refused(BaseModel):
-    """A job that can't run again so."""
-
-    job: str
-    why: str
-
-
-class StagePlan(BaseModel):
-    """What a stage would have to do."""
-
-    stage: str
-    run: int = 0
-    """Times that it would run, at most: it doesn't where what comes before it gives the same as before."""
-    reused: int = 0
-    """Outputs that stay as they are."""
-    tokens: int = 0
-    """That those runs took when they ran last, by the `usage` of their outputs."""
-    tokens_unknown: int = 0
-    """Runs of which that is not known: there was none, or its endpoint counted nothing."""
-    seconds: float = 0
-    """That they took then."""
-
-
-class Plan(BaseModel):
-    """What a reprocess would take; an estimate by what the jobs took before."""
-
-    jobs: int = 0
-    """That would run again."""
-    unchanged: int = 0
-    """That would give the same, and stay as they are."""
-    refused: int = 0
-    examples: list[Refused] = []
-    """Some of those that can't run again, and why."""
-    open: list[str] = []
-    """Some that have not ended, and so are left alone."""
-    pages: int = 0
-    """Of the documents of the jobs that would run."""
-    pages_unknown: int = 0
-    """Jobs of which no output says how many pages there are."""
-    tokens: int = 0
-    tokens_unknown: int = 0
-    stages: list[StagePlan] = []
-
-
-class Planning:
-    """Adds up what jobs would take."""
-
-    def __init__(self) -> None:
-        self.plan = Plan()
-        self._stages: dict[str, StagePlan] = {}
-        self._without: dict[str, int] = {}
-        self._counting: set[str] = set()
-        """Stages that count tokens; of `_without`, those are unknown."""
-
-    def add(self, past: Past, decision: Mapping[str, Any] | str | None, measures: Mapping[str, Any]) -> None:
-        """Add a job and what was decided of it; `measures` are of its newest outputs, by id."""
-        if decision is None:
-            self.plan.unchanged += 1
-        elif isinstance(decision, str):
-            self.plan.refused += 1
-            if len(self.plan.examples) < EXAMPLES:
-                self.plan.examples.append(Refused(job=past.job["_id"], why=decision))
-        else:
-            self.plan.jobs += 1
-            self._add_pages(past, measures)
-            start = past.names.index(decision["stage"])
-            for position, name in enumerate(past.names):
-                self._add_stage(past, name, measures, runs=position >= start)
-
-    def done(self) -> Plan:
-        """Return the sums."""
-        for stage in self._stages.values():
-            if stage.stage in self._counting:
-                stage.tokens_unknown += self._without.get(stage.stage, 0)
-        self.plan.stages = list(self._stages.values())
-        self.plan.tokens = sum(each.tokens for each in self.plan.stages)
-        self.plan.tokens_unknown = sum(each.tokens_unknown for each in self.plan.stages)
-        return self.plan
-
-    def _add_pages(self, past: Past, measures: Mapping[str, Any]) -> None:
-        own = [measures[each]["pages"] for each in newest_outputs(past.tasks) if each in measures]
-        known = [each for each in own if each is not None]
-        if known:
-            self.plan.pages += max(known)
-        else:
-            self.plan.pages_unknown += 1
-
-    def _add_stage(self, past: Past, name: str, measures: Mapping[str, Any], *, runs: bool) -> None:
-        stage = self._stages.setdefault(name, StagePlan(stage=name))
-        if not runs:
-            stage.reused += 1
-            return
-        stage.run += 1
-        task = past.newest.get(name)
-        if task and task.get("started_at") and task.get("finished_at"):
-            stage.seconds += (task["finished_at"] - task["started_at"]) / timedelta(seconds=1)
-        output = measures.get(task_id(past.job["_id"], name, task["revision"])) if task else None
-        if output is None or not output["whole"]:
-            self._without[name] = self._without.get(name, 0) + 1
-        elif "tokens" in output:
-            self._counting.add(name)
-            stage.tokens += output["tokens"] or 0
-            stage.tokens_unknown += not output["tokens"]
-
-
 class Reprocesses:
     """One tenant's."""
 
@@ -186,7 +82,8 @@ class Reprocesses:
 
     async def plan(self, request: Reprocess) -> Plan:
         """Return what a reprocess would take now; in bounded memory, whatever the number of jobs."""
-        request, planning, after = await self._sealed(request), Planning(), ""
+        request, after = await self._sealed(request), ""
+        planning = Planning(request.asked)
         which = request.which.model_dump(exclude_none=True)
         stored = self._store.reprocesses
         while True:
@@ -234,17 +131,20 @@ class Reprocesses:
     async def go_on(self, batch: str, *, limit: int = AT_ONCE) -> bool:
         """Look at some `limit` more jobs, and run again what would be other; False when there are no more.
 
-        Any number of callers may do so at the same time, and after a crash: each job begins once.
+        Any number of callers may do so at the same time, and after a crash: each job begins once. What a
+        process had locked that was killed is freed at once, where `killAnySession` is allowed, else by the
+        server in a minute.
 
         Raises:
             NotFound: this tenant has no such reprocess.
         """
-        for _ in range(max(1, limit // AT_ONCE)):
-            found = await self._store.reprocesses.go_on(batch, self._tenant)
-            crash_point("reprocess.begun", lambda: [batch])
-            if found["state"] != "running" or found.get("cancelled") or found["reprocess"]["done"]:
-                await conclude(self._store.batches, batch)
-                return False
+        async with self._store.reruns.session() as session:
+            for _ in range(max(1, limit // AT_ONCE)):
+                found = await self._store.reprocesses.go_on(batch, self._tenant, session)
+                crash_point("reprocess.begun", lambda: [batch])
+                if found["state"] != "running" or found.get("cancelled") or found["reprocess"]["done"]:
+                    await conclude(self._store.batches, batch)
+                    return False
         return True
 
     async def _sealed(self, request: Reprocess) -> Reprocess:

@@ -116,6 +116,7 @@ class Rescuer:
                 self._commits, task, "stopped renewing its lease (killed, or cut off)", expired=True
             )
         if rescued:
+            await self._store.usage.give_up_of([task["job"] for task in expired])
             self._wake()
         wait = await self._store.tasks.next_lease_end()
         if wait is not None:
@@ -160,6 +161,7 @@ async def release_worker(store: Store, worker: str) -> int:
         held = await store.tasks.of_worker(worker)
         await store.workers.end_sessions(worker)
         rescued = [await rescue(commits, task, "died", expired=False) for task in held]
+        await store.usage.give_up_of([task["job"] for task in held])
         await store.workers.deregister(worker)
     finally:
         await commits.close()

@@ -37,6 +37,7 @@ from pipeline.errors import DefinitionError, Unavailable
 from pipeline.pattern import check_places, filled, likeness
 from pipeline.recipe import LONGEST_ENGINE, Recipe, params_hash
 from pipeline.signature import StageFunction, engine_of, method_of, parameters_of, signature_of
+from pipeline.tariff import Tariff
 from pipeline.threads import Threads
 from pipeline.vault import secret_fields
 
@@ -88,6 +89,9 @@ class Stage:
 
     engine: Callable[[Mapping[str, Any]], str] | None = None
     """Tells, by the params given for it, what its outputs depend on beside input, version and params."""
+
+    tariff: Callable[[], Tariff | None] | None = None
+    """Tells what the models cost that it asks."""
 
     def recipe(self, params: Mapping[str, Any]) -> Recipe:
         """Return by what an output would be made now, with these params of the stage."""
@@ -166,6 +170,7 @@ def stage(
     service: str | None = None,
     cost: Cost | Sequence[Cost] = (),
     engine: Callable[[], str] | Callable[[Mapping[str, Any]], str] | None = None,
+    tariff: Callable[[], Tariff | None] | None = None,
 ) -> Callable[[StageFunction | type[Any]], Stage]:
     """Make a `Stage` of a function `(input, context)` or `(input, context, params)`, or of a class.
 
@@ -190,6 +195,10 @@ def stage(
     outputs depend on: a model, settings, the version of a library; one that needs an argument gets the
     params that the job gives the stage, as a mapping. When a job is run again, a stage whose
     input, version, params and engine are what they were takes its earlier output over.
+
+    `tariff` is called when a worker starts, and tells by which param a job names its model, and what models
+    cost: `millrace plan` then says what running the stage again would, if its output has `usage` with
+    `prompt_tokens`, `completion_tokens` and `total_tokens`.
 
     Raises:
         DefinitionError: a name, a signature or a class that cannot work; the message says which and why.
@@ -228,6 +237,7 @@ def stage(
             costs=costs,
             made_by=made_by,
             engine=engine_of(engine),
+            tariff=tariff,
         )
 
     return define

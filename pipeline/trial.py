@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ class MemoryServices:
         """Of effects, see `StageContext.once`."""
         self.reported: list[Progress] = []
         self.spent: list[Spent] = []
+        self.asked: dict[int, Spent] = {}
+        """Requests that are under way, and what they are likely to take."""
+        self.given_up: list[Spent] = []
+        """What those were likely to take of which nobody knows how they ended."""
+        self._requests = count()
         self.remembered: dict[str, Any] = {}
         self.services = Services()
         """What is known of outside services."""
@@ -83,14 +89,27 @@ class MemoryServices:
 
     async def may_spend(self, own: Budget | None, *, unpriced: str | None) -> bool:
         """Check the stage's own budget; there is no other in a trial."""
-        over = own and own.over(sum_of(self.spent))
+        over = own and own.over(sum_of([*self.spent, *self.given_up]))
         if over:
             raise BudgetExceeded(f"the job's budget is used up: {over}")
         return bool(own)
 
-    async def spend(self, spent: Spent) -> None:
+    async def ask(self, likely: Spent) -> Any:
+        """Keep the note."""
+        request = next(self._requests)
+        self.asked[request] = likely
+        return request
+
+    async def spend(self, spent: Spent, request: Any = None) -> None:
         """Keep the record."""
+        self.asked.pop(request, None)
         self.spent.append(spent)
+
+    async def give_up(self, request: Any, *, free: bool) -> None:
+        """Drop the note, or count it."""
+        likely = self.asked.pop(request)
+        if not free:
+            self.given_up.append(likely)
 
     def use(self, unit: str, amount: int) -> None:
         """Count it."""

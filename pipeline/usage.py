@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -16,7 +16,7 @@ Grouping = Literal["stage", "model", "day", "job", "tenant"]
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What one request took, as the service counts it."""
+    """What one request took, as the service counts it; or what it is likely to take, before it is made."""
 
     model: str | None = None
     """Of it, or another name by which it is paid for."""
@@ -59,6 +59,9 @@ class UsageTotals(BaseModel):
     """Of those whose cost is known."""
     unpriced: int = 0
     """Requests whose cost is not known."""
+    unsettled: int = 0
+    """Requests of which nobody knows how they ended, as their worker died or no answer came: they are in the
+    sums with what they were likely to take. Of a day's budget it isn't counted how many these are."""
 
     @property
     def tokens(self) -> int:
@@ -107,7 +110,7 @@ class BudgetView(BaseModel):
     cost: Decimal | None = None
     tokens: int | None = None
     used: UsageTotals | None = None
-    """So far: today, or by the job. None for `tenant:*`."""
+    """So far: today, or by the job; what is under way is not in it. None for `tenant:*`."""
     at: datetime | None = None
     """When it was set."""
 
@@ -119,8 +122,16 @@ class Accounts(Protocol):
         """Check the budgets, see `StageContext.may_spend`."""
         ...
 
-    async def spend(self, spent: Spent) -> None:
-        """Record what a request took, durably and once."""
+    async def ask(self, likely: Spent) -> Any:
+        """Note, durably, that a request is about to be made; returns what it is called from then on."""
+        ...
+
+    async def spend(self, spent: Spent, request: Any = None) -> None:
+        """Record what a request took, durably and once, in the place of its note if there is one."""
+        ...
+
+    async def give_up(self, request: Any, *, free: bool) -> None:
+        """Take a request's note back, as it was free; or let it count, as nobody knows what it took."""
         ...
 
 

@@ -43,7 +43,7 @@ class Pipelines:
         """Return what this version of a pipeline is, None when no worker ever registered it.
 
         `stages` has `name`, `version`, `max_attempts`, `takes_document` and `units` of each, in order, and
-        `key`, `engine` and `secrets`, the names of secret params, of those that have them.
+        `key`, `engine`, `tariff` in JSON and `secrets`, the names of secret params, of those that have them.
         """
         return await self._pipelines.find_one({"_id": f"{name}@{version}"})
 
@@ -100,6 +100,7 @@ def _registered(stage: Stage) -> Doc:
         **({"secrets": sorted(stage.secrets)} if stage.secrets else {}),
         **({} if stage.apart is None else {"service": stage.service}),
         **_engine(stage),
+        **_tariff(stage),
     }
 
 
@@ -111,3 +112,13 @@ def _engine(stage: Stage) -> Doc:
         _log.warning("stage %s does not say by what it works: %s", stage.name, error)
         return {}
     return {} if engine is None else {"engine": engine}
+
+
+def _tariff(stage: Stage) -> Doc:
+    """Return what a stage says of its models' prices, as text: their names may be anything."""
+    try:
+        tariff = None if stage.tariff is None else stage.tariff()
+    except StageError as error:
+        _log.warning("stage %s does not say what its models cost: %s", stage.name, error)
+        return {}
+    return {} if tariff is None else {"tariff": tariff.model_dump_json()}

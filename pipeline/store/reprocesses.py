@@ -30,6 +30,8 @@ _NO_BYTES = {"document.inline": 0}
 _MEASURES: Doc = {
     "pages": {"$cond": [{"$isArray": "$body.pages"}, {"$size": "$body.pages"}, None]},
     "tokens": "$body.usage.total_tokens",
+    "input": "$body.usage.prompt_tokens",
+    "output": "$body.usage.completion_tokens",
     "whole": {"$ne": [{"$type": "$body"}, "missing"]},
 }
 
@@ -60,7 +62,10 @@ class Reprocesses:
 
     @translated
     async def measures(self, outputs: Sequence[str]) -> dict[str, Doc]:
-        """Return of outputs, by id: `pages`, `tokens` of their usage, whether their body is here, `whole`."""
+        """Return of outputs, by id: `pages`; `tokens`, `input` and `output` of their usage; `whole`.
+
+        That is whether their body is here.
+        """
         stages: list[Mapping[str, Any]] = [
             {"$match": {"_id": {"$in": list(outputs)}}},
             {"$project": _MEASURES},
@@ -68,10 +73,10 @@ class Reprocesses:
         return {each["_id"]: each async for each in await self._db["outputs"].aggregate(stages)}
 
     @translated
-    async def go_on(self, batch: str, tenant: str) -> Doc:
+    async def go_on(self, batch: str, tenant: str, session: AsyncClientSession) -> Doc:
         """Look at the next jobs of a reprocess, and run again what would be other; returns the batch then.
 
-        In one transaction. The last page closes the batch.
+        In one transaction of a session that `session` gave. The last page closes the batch.
 
         Raises:
             NotFound: this tenant has no such reprocess.
@@ -85,7 +90,7 @@ class Reprocesses:
                 return found
             return await self._next_page(found, session)
 
-        return await self._reruns.transaction(run)
+        return await self._reruns.transaction(run, session)
 
     async def _next_page(self, batch: Doc, session: AsyncClientSession) -> Doc:
         progress = batch["reprocess"]

@@ -1,31 +1,43 @@
 """Ended jobs that run again under a new revision. Nothing is overwritten."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from itertools import count
 from typing import TypeVar
+from uuid import uuid4
 
+import anyio
 import pymongo
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
 
 from pipeline import decisions
-from pipeline.errors import NotFound, StateConflict
+from pipeline.errors import NotFound, StateConflict, StoreUnavailable
 from pipeline.model import FINAL_STATES, stages_at_work, task_id
 from pipeline.rerun import Asked, Past, newest_outputs, task_from
 from pipeline.store.commits import create_task
-from pipeline.store.driver import Client, Doc, translated
+from pipeline.store.driver import Client, Doc, session_uuid, translated
+from pipeline.store.workers import Workers
 
 T = TypeVar("T")
 
+_PATIENCE = 8
+"""Times that a transaction meets another's locks before those of the dead are freed: after some 0.1 s."""
 _MADE_BY = {"sha256": 1, "stage_version": 1, "params": 1, "engine": 1}
 
 
 class Reruns:
     """Verbs that begin a job's next revision."""
 
-    def __init__(self, client: Client, db: AsyncDatabase[Doc], timeout: float) -> None:
+    def __init__(self, client: Client, db: AsyncDatabase[Doc], workers: Workers, timeout: float) -> None:
         self._client = client
         self._db = db
+        self._workers = workers
         self._timeout = timeout
 
     @translated
@@ -123,11 +135,49 @@ class Reruns:
             for job in jobs
         ]
 
-    async def transaction(self, run: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
-        """Run something in a transaction of its own, again while MongoDB says that again may work."""
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncClientSession]:
+        """Open a session for several transactions: if this process dies in one, who meets its locks ends it.
+
+        Two writes. It is recorded beside the workers, as one that is never alive.
+        """
+        name = f"reruns-{uuid4().hex}"
         async with self._client.start_session() as session:
-            with pymongo.timeout(self._timeout):
-                return await session.with_transaction(run)
+            await self._workers.register(
+                name,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                queues=(),
+                slots=0,
+                sessions=[session_uuid(session.session_id["id"])],
+                alive_for=timedelta(0),
+            )
+            try:
+                yield session
+            finally:
+                with suppress(StoreUnavailable), anyio.CancelScope(shield=True):
+                    await self._workers.deregister(name)
+
+    async def transaction(
+        self, run: Callable[[AsyncClientSession], Awaitable[T]], session: AsyncClientSession | None = None
+    ) -> T:
+        """Run something in a transaction of its own, again while MongoDB says that again may work."""
+        if session is None:
+            async with self._client.start_session() as own:
+                return await self.transaction(run, own)
+        met = count(1)
+
+        async def once(session: AsyncClientSession) -> T:
+            try:
+                return await run(session)
+            except PyMongoError as error:
+                if error.has_error_label("TransientTransactionError") and next(met) == _PATIENCE:
+                    # The dead hold their locks for a minute. Who lives after all begins again.
+                    await self._workers.end_sessions_of_silent()
+                raise
+
+        with pymongo.timeout(self._timeout):
+            return await session.with_transaction(once)
 
 
 def _pipeline_of(job: Doc) -> str:

@@ -1,10 +1,14 @@
 """What requests to services outside took and cost: a record for each.
 
+It is there before the request is made, with what that is likely to take and, as `asked`, the claim under
+which it is made. Such a record has no time, and does not count. It is settled by what the request took. One
+that its attempt could not settle counts as it is, `unsettled`, once that attempt has lost its task.
+
 A job's records outlive it, for its tenant's accounts; they hold nothing of its document. Collection and
 indexes are made when a first request is recorded: nobody pays for them who asks no such service.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from time import monotonic
@@ -28,7 +32,15 @@ INDEXES = [
         [(name, ASCENDING) for name in ("at", "cost", "input_tokens", "output_tokens")], name="deployment"
     ),
     IndexModel([("job", ASCENDING)], name="job"),
+    IndexModel(
+        [(name, ASCENDING) for name in ("tenant", "job", "asked")],
+        name="asked",
+        partialFilterExpression={"asked": {"$type": "string"}},
+    ),
 ]
+_ASKED: Doc = {"asked": {"$type": "string"}}
+_COUNTED: Doc = {"asked": {"$exists": False}}
+_GIVE_UP: list[Mapping[str, Any]] = [{"$set": {"at": "$$NOW", "unsettled": True}}, {"$unset": "asked"}]
 
 _DAY: Doc = {"$dateToString": {"date": "$at", "format": "%Y-%m-%d"}}
 _SUMS: Doc = {
@@ -39,7 +51,11 @@ _SUMS: Doc = {
     "unpriced": {"$sum": {"$cond": [{"$eq": ["$cost", None]}, 1, 0]}},
 }
 """What a budget may bound, and all that the indexes have."""
-_ALL: Doc = {**_SUMS, "pages": {"$sum": "$pages"}}
+_ALL: Doc = {
+    **_SUMS,
+    "pages": {"$sum": "$pages"},
+    "unsettled": {"$sum": {"$cond": ["$unsettled", 1, 0]}},
+}
 
 
 _SETTLED = timedelta(minutes=1)
@@ -65,36 +81,91 @@ class Usage:
     def __init__(self, db: AsyncDatabase[Doc]) -> None:
         self._db = db
         self._usage = db["usage"]
+        self._tasks = db["tasks"]
         self._ready = False
         self._tallies: dict[str | None, _Tally] = {}
 
     @translated
-    async def keep(self, record: Mapping[str, Any]) -> None:
-        """Keep a record, with the server's time; one that is there already stays as it is.
+    async def ask(self, record: Mapping[str, Any]) -> None:
+        """Keep the record of a request that is about to be made, see `asked_record`; twice is as once.
 
-        One write, with majority. It asks for no lease: what was paid is paid, whoever holds the task by now.
+        One write, with majority.
         """
-        if not self._ready:
-            await self._usage.create_indexes(INDEXES)
-            self._ready = True
-        new = {"$mergeObjects": [{"$literal": record}, {"at": "$$NOW"}, "$$ROOT"]}
+        await self._prepare()
+        await self._usage.update_one({"_id": record["_id"]}, {"$setOnInsert": record}, upsert=True)
+
+    @translated
+    async def keep(self, record: Mapping[str, Any]) -> None:
+        """Keep the record of what a request took, in the place of what was likely; twice is as once.
+
+        With the server's time, or the one at which it was given up. One write, with majority. It asks for no
+        lease: what was paid is paid, whoever holds the task by now.
+        """
+        await self._prepare()
+        new = {"$mergeObjects": [{"$literal": record}, {"at": {"$ifNull": ["$at", "$$NOW"]}}]}
         await self._usage.update_one({"_id": record["_id"]}, [{"$replaceWith": new}], upsert=True)
 
     @translated
+    async def drop(self, record: Any) -> None:
+        """Remove the record, by its id, of a request that was asked and took nothing."""
+        await self._usage.delete_one({"_id": record, **_ASKED})
+
+    @translated
+    async def give_up(self, record: Any) -> None:
+        """Let a request count that was asked, by its record's id, as nobody knows how it ended."""
+        await self._usage.update_one({"_id": record, **_ASKED}, _GIVE_UP)
+
+    @translated
+    async def give_up_of(self, jobs: Collection[str]) -> None:
+        """Let requests of these jobs count that were asked by attempts which have lost their tasks."""
+        await self._give_up({"job": {"$in": list(jobs)}})
+
+    async def _give_up(self, which: Mapping[str, Any]) -> None:
+        """The same, of what a query for tenant, job or nothing finds. By the index of what is asked."""
+        if not await self._is_ready():
+            return
+        query = {"tenant": {"$gte": ""}, **which, **_ASKED}
+        asked = await self._usage.find(query, {"task": 1, "asked": 1}).to_list()
+        if not asked:
+            return
+        # Read after them: a claim is older than what was asked under it, and none comes back.
+        running = {"_id": {"$in": list({each["task"] for each in asked})}, "state": "running"}
+        claims = self._tasks.find(running, {"lease.claim_id": 1})
+        held = {(each["_id"], each["lease"]["claim_id"]) async for each in claims}
+        lost = [each["_id"] for each in asked if (each["task"], each["asked"]) not in held]
+        if lost:
+            await self._usage.update_many({"_id": {"$in": lost}, **_ASKED}, _GIVE_UP)
+
+    async def _prepare(self) -> None:
+        if not self._ready:
+            await self._usage.create_indexes(INDEXES)
+            self._ready = True
+
+    async def _is_ready(self) -> bool:
+        """Tell whether anything can have been asked: whoever asks makes the index first."""
+        self._ready = self._ready or "asked" in await self._usage.index_information()
+        return self._ready
+
+    @translated
     async def of_job(self, tenant: str, job: str) -> UsageTotals:
-        """Return what a job has used in all."""
-        return await self._sum({"job": job, "tenant": tenant}, _SUMS)
+        """Return what a job has used in all, without what is under way."""
+        which = {"job": job, "tenant": tenant}
+        await self._give_up(which)
+        return await self._sum(which)
 
     @translated
     async def today(self, tenant: str | None) -> UsageTotals:
         """Return what a tenant, or without one all together, have used since midnight in UTC.
 
         By the server's clock, whoever has recorded it; read are only the index keys of records that are new
-        to this process, or younger than a minute.
+        to this process, or younger than a minute. What is under way is not in it, nor for up to ten minutes
+        what somebody left behind whose death nobody has told this of.
         """
         # Asked for before: compared with $$NOW, each record would have to be fetched.
         now = await self._now()
         tally = self._tally(tenant, datetime.combine(now.date(), time.min, UTC))
+        if tally.until == tally.midnight:
+            await self._give_up({} if tenant is None else {"tenant": tenant})
         until = max(tally.until, now - _SETTLED)
         query = chosen(tenant, None, tally.until, None)
         found = await self._usage.aggregate(
@@ -127,15 +198,16 @@ class Usage:
     async def view(self, query: Mapping[str, Any], by: Grouping | None, limit: int) -> UsageView:
         """Return the sum over what a query finds (see `chosen`), and the sums by what is asked for.
 
-        At most `limit` groups: of days the newest, else the costliest.
+        At most `limit` groups: of days the newest, else the costliest. What is under way is not in it.
         """
-        total = await self._sum(query, _ALL)
+        await self._give_up({name: query[name] for name in ("tenant", "job") if name in query})
+        total = await self._sum(query)
         return UsageView(total=total, groups=[] if by is None else await self._groups(query, by, limit))
 
     async def _groups(self, query: Mapping[str, Any], by: Grouping, limit: int) -> list[UsageGroup]:
         order = {"_id": -1} if by == "day" else {"cost": -1, "output_tokens": -1, "_id": 1}
         stages: list[Mapping[str, Any]] = [
-            {"$match": query},
+            {"$match": {**query, **_COUNTED}},
             {"$group": {"_id": _DAY if by == "day" else f"${by}", **_ALL}},
             {"$sort": order},
             {"$limit": limit},
@@ -143,18 +215,29 @@ class Usage:
         found = await self._usage.aggregate(stages)
         return [UsageGroup(key=each.pop("_id"), **_exact(each)) async for each in found]
 
-    async def _sum(self, query: Mapping[str, Any], sums: Doc) -> UsageTotals:
-        stages: list[Mapping[str, Any]] = [{"$match": query}, {"$group": {"_id": None, **sums}}]
+    async def _sum(self, query: Mapping[str, Any]) -> UsageTotals:
+        stages: list[Mapping[str, Any]] = [
+            {"$match": {**query, **_COUNTED}},
+            {"$group": {"_id": None, **_ALL}},
+        ]
         async for each in await self._usage.aggregate(stages):
             del each["_id"]
             return UsageTotals(**_exact(each))
         return UsageTotals()
 
 
-def usage_record(task: Task, spent: Spent) -> Doc:
-    """Return the record of one request; make it once, and keep that again while it isn't known to be kept."""
+def asked_record(task: Task, likely: Spent) -> Doc:
+    """Return the record of a request that this task is about to make, and is likely to take so much."""
+    return {**usage_record(task, likely), "asked": task.lease.claim_id}
+
+
+def usage_record(task: Task, spent: Spent, id: Any = None) -> Doc:  # noqa: A002
+    """Return the record of one request; make it once, and keep that again while it isn't known to be kept.
+
+    `id` is that of its `asked_record`, where there is one.
+    """
     return {
-        "_id": ObjectId(),
+        "_id": ObjectId() if id is None else id,
         "tenant": task.tenant,
         "job": task.job,
         "task": task.id,

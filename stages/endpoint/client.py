@@ -3,21 +3,23 @@
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Any, Literal, TypedDict, cast
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from typing import Any, Literal, Protocol, TypedDict, cast
 
 import anyio
 import httpx
 import openai
 
-from pipeline import PermanentError, TemporaryError, Unavailable
-from stages.endpoint.completion import Completion
+from pipeline import PermanentError, Spent, TemporaryError, Unavailable
+from stages.endpoint.completion import Completion, Refused
 from stages.endpoint.dialect import Dialect
-from stages.endpoint.faults import as_stage_error, is_away, is_too_long, refused_of, wait_of
+from stages.endpoint.faults import as_stage_error, is_away, is_free, is_too_long, refused_of, wait_of
+from stages.endpoint.price import spent_of
 from stages.endpoint.settings import LlmSettings
 from stages.endpoint.stream import Heard, receive
 from stages.endpoint.tokens import Counter
+from stages.outputs import Usage
 
 # An answer of 4,096 tokens is some 20 kB; whatever is this long is none.
 MAX_BODY = 8 * 1024 * 1024
@@ -28,8 +30,6 @@ _LONGEST_SERVICE = 120
 logging.getLogger("openai").setLevel(logging.INFO)
 # What each endpoint and model was found to understand, for the life of the process.
 _understood: dict[tuple[str, str], Dialect] = {}
-# Encloses a call of the service that it is given: `StageContext.service`.
-Calling = Callable[[str], AbstractContextManager[None]]
 
 
 class Message(TypedDict):
@@ -37,6 +37,30 @@ class Message(TypedDict):
 
     role: Literal["system", "user", "assistant"]
     content: str
+
+
+class Request(Protocol):
+    """One that is made, and to be paid: `pipeline.spending.Spending`."""
+
+    async def took(self, spent: Spent) -> None:
+        """Record what it took."""
+        ...
+
+    def free(self) -> None:
+        """It took nothing."""
+        ...
+
+
+class Payer(Protocol):
+    """Who asks, and pays: a `StageContext`."""
+
+    def service(self, name: str) -> AbstractContextManager[None]:
+        """Enclose a call of a service."""
+        ...
+
+    def spending(self, likely: Spent) -> AbstractAsyncContextManager[Request]:
+        """Enclose a request that is likely to take so much."""
+        ...
 
 
 class _BoundedStream(httpx.AsyncByteStream):
@@ -68,7 +92,7 @@ class Endpoint:
         model: str,
         counter: Counter,
         heard: Heard,
-        calling: Calling,
+        payer: Payer,
     ) -> None:
         self._client = client
         self._heard = heard
@@ -76,7 +100,7 @@ class Endpoint:
         self._model = model
         self._key = (str(settings.base_url), model)
         self.counter = counter
-        self._calling = calling
+        self._payer = payer
         self._service = service_name(settings, model)
 
     @property
@@ -87,7 +111,10 @@ class Endpoint:
     async def complete(self, messages: Sequence[Message], schema: dict[str, Any]) -> Completion:
         """Ask for one completion in the form of `schema`, in the strictest way the endpoint knows.
 
-        The first call finds out which that is; later ones in this process start from it.
+        The first call finds out which that is; later ones in this process start from it. Each request is
+        noted before it is made, and settled after it by its tokens. One that was surely free is not kept;
+        one that came to no answer, or to none that is a completion, counts as its prompt and the longest
+        answer that it may have had.
 
         Raises:
             Unavailable: busy or away, or was so just now: nobody's fault, and no attempt is charged.
@@ -96,10 +123,9 @@ class Endpoint:
         """
         dialect = _understood.get(self._key, Dialect())
         while True:
-            with self._calling(self._service):
+            with self._payer.service(self._service):
                 try:
-                    body = await self._send(messages, schema, dialect)
-                    completion = Completion.parse(body)
+                    completion = await self._ask(messages, schema, dialect)
                 except openai.APIStatusError as error:
                     plainer = dialect.plainer(refused_of(error)) if _refuses_form(error) else None
                     if plainer is None:
@@ -119,6 +145,30 @@ class Endpoint:
         if is_away(error):
             return Unavailable(self._service, str(meant), retry_after=wait_of(error))
         return meant
+
+    async def _ask(self, messages: Sequence[Message], schema: dict[str, Any], dialect: Dialect) -> Completion:
+        """Make one request, and record what it took."""
+        async with self._payer.spending(self._likely(messages, schema)) as request:
+            try:
+                completion = Completion.parse(await self._send(messages, schema, dialect))
+            except Refused as refusal:
+                await request.took(spent_of(self._settings, refusal.usage))
+                raise
+            except openai.APIError as error:
+                if is_free(error):
+                    request.free()
+                raise
+            await request.took(spent_of(self._settings, completion.usage))
+            return completion
+
+    def _likely(self, messages: Sequence[Message], schema: dict[str, Any]) -> Spent:
+        """Return what a request takes at most, as far as that can be told before it."""
+        prompt = "".join([*(each["content"] for each in messages), json.dumps(schema)])
+        tokens = {
+            "prompt_tokens": self.counter.estimate(prompt),
+            "completion_tokens": self._settings.max_tokens,
+        }
+        return spent_of(self._settings, Usage(**tokens))
 
     async def _send(self, messages: Sequence[Message], schema: dict[str, Any], dialect: Dialect) -> bytes:
         if dialect.needs_schema_in_prompt:
@@ -143,11 +193,11 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def open_endpoint(settings: LlmSettings, heard: Heard, calling: Calling) -> AsyncIterator[Endpoint]:
+async def open_endpoint(settings: LlmSettings, heard: Heard, payer: Payer) -> AsyncIterator[Endpoint]:
     """Open the operator's endpoint; its connections are closed on leaving.
 
-    `heard` is called while answers come in. `calling` encloses each request: while the endpoint is away,
-    none is made.
+    `heard` is called while answers come in. `payer` encloses each request: while the endpoint is away, none
+    is made, and what it took is recorded.
 
     Raises:
         PermanentError: the settings name no endpoint or no model.
@@ -172,7 +222,7 @@ async def open_endpoint(settings: LlmSettings, heard: Heard, calling: Calling) -
         http_client=cast("Any", http),  # openai 3 takes httpx clients, but its types say httpx2
     ) as client:
         counter = Counter(http, settings, settings.model, key)
-        yield Endpoint(client, settings, settings.model, counter, heard, calling)
+        yield Endpoint(client, settings, settings.model, counter, heard, payer)
 
 
 def service_name(settings: LlmSettings, model: str) -> str:

@@ -18,11 +18,17 @@ from pipeline import PermanentError, TemporaryError
 # A server's clock or unit may be wrong; a job that waits for days helps nobody.
 LONGEST_WAIT = timedelta(hours=1)
 _TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_GAVE_UP = frozenset({408, 504, 524})
+"""Statuses of those who stopped waiting: the last one is Cloudflare's."""
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class TooLong(PermanentError):
     """The request is too long for the model; a shorter one may not be."""
+
+
+class WithinAnswer(openai.APIStatusError):
+    """An error that came inside of an answer which had begun."""
 
 
 def as_stage_error(error: openai.APIError) -> TemporaryError | PermanentError:
@@ -55,7 +61,7 @@ def reported(error: object, response: httpx.Response) -> openai.APIStatusError:
     else:
         status = 500
     meant = httpx.Response(status, request=response.request)
-    return openai.APIStatusError("an error inside of the answer", response=cast("Any", meant), body=body)
+    return WithinAnswer("an error inside of the answer", response=cast("Any", meant), body=body)
 
 
 def is_away(error: openai.APIError) -> bool:
@@ -65,6 +71,16 @@ def is_away(error: openai.APIError) -> bool:
     if isinstance(error, openai.APITimeoutError):
         return isinstance(error.__cause__, httpx.ConnectTimeout)
     return isinstance(error.__cause__, httpx.ConnectError)
+
+
+def is_free(error: openai.APIError) -> bool:
+    """Tell whether surely nothing is paid for the request: it was refused, or has not reached the endpoint.
+
+    Not where a gateway gave up waiting for the endpoint behind it, which may have answered.
+    """
+    if isinstance(error, openai.APIStatusError):
+        return not isinstance(error, WithinAnswer) and error.status_code not in _GAVE_UP
+    return isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
 
 
 def wait_of(error: openai.APIError) -> timedelta | None:

@@ -7,20 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, HttpUrl, SecretStr, field_validator
+from pydantic import Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from pipeline import PermanentError
+from pipeline import PermanentError, Price, Tariff
 from stages.settings import StageSettings
 
 PREFIX = "MILLRACE_LLM_"
-
-
-class Price(BaseModel, extra="forbid"):
-    """What a model costs, per million tokens."""
-
-    input: Decimal = Field(ge=0)
-    output: Decimal = Field(ge=0)
 
 
 class LlmSettings(StageSettings):
@@ -130,6 +123,18 @@ class LlmSettings(StageSettings):
         rest = (settings.base_url, *bounds, settings.schemas)
         digest = hashlib.sha256(repr(rest).encode()).hexdigest()
         return f"openai {model or settings.model} {digest[:8]}"
+
+    @classmethod
+    def tariff(cls, param: str = "model") -> Tariff | None:
+        """Return what the endpoint's models cost; None without one. `param` is where a job names its model.
+
+        Raises:
+            PermanentError: a variable has a value that cannot be.
+        """
+        settings = cls.read()
+        if settings.base_url is None:
+            return None
+        return Tariff(param=param, model=settings.model, prices=settings.prices)
 
     @field_validator("schemas", mode="before")
     @classmethod

@@ -41,19 +41,24 @@ class _Piece(BaseModel):
     error: Any = None
 
 
+class _Whole(BaseModel):
+    choices: Any = None
+    error: Any = None
+
+
 async def receive(response: httpx.Response, heard: Heard) -> bytes:
     """Return the body of a chat completion, also where it is streamed, telling of its tokens meanwhile.
 
     A piece counts as one token, which it is with most servers, until the endpoint itself gives a number.
 
     Raises:
-        openai.APIStatusError: an error that came inside of the stream.
+        openai.APIStatusError: an error that came inside of the answer.
         TemporaryError: the stream ended too soon, or has something else in it.
         httpx.HTTPError: the connection failed.
     """
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "text/event-stream":
-        return await response.aread()
+        return _whole(await response.aread(), response)
     answer = _Answer(heard)
     async for event in EventSource(response).aiter_sse():
         if event.data == _END:
@@ -63,6 +68,17 @@ async def receive(response: httpx.Response, heard: Heard) -> bytes:
     if not answer.finished:
         raise TemporaryError("the LLM endpoint broke off its answer before the end")
     return answer.body()
+
+
+def _whole(body: bytes, response: httpx.Response) -> bytes:
+    """Return an answer that came whole, unless it reports an error: some gateways do with a status of 200."""
+    try:
+        read = _Whole.model_validate_json(body)
+    except ValidationError:
+        return body  # whatever it is, it is refused where it is read
+    if read.error is not None and not read.choices:
+        raise reported(read.error, response)
+    return body
 
 
 def _piece(event: ServerSentEvent, response: httpx.Response) -> _Piece:

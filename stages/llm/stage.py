@@ -24,6 +24,7 @@ EXTRACTION_TIME = timedelta(minutes=5)
     key="llm",
     cost=Cost("tokens", reserve=2000),
     engine=LlmSettings.engine,
+    tariff=LlmSettings.tariff,
 )
 async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> LlmOutput:
     """Give a document's type, title, summary and key fields, each field with its evidence.
@@ -54,5 +55,5 @@ async def llm(entities: NerOutput, context: StageContext, params: LlmParams) -> 
 
     settings = settings.of_model(params.model)
     tally = Tally(context)
-    async with open_endpoint(settings, tally.heard, context.service) as endpoint:
+    async with open_endpoint(settings, tally.heard, context) as endpoint:
         return await Reader(context, endpoint, settings, params, form, tally).read(text, entities)

@@ -95,7 +95,7 @@ async def search(text: OcrOutput, context: StageContext, params: NerParams, hint
         return Asked(settings.model, [], 0, Usage())
     tally = Tally(context)
     tally.several = True
-    async with open_endpoint(settings, tally.heard, context.service) as endpoint:
+    async with open_endpoint(settings, tally.heard, context) as endpoint:
         purse = Purse(context, endpoint, settings, params.llm_budget)
         questions = Questions(context, purse, settings, force=params.llm_force)
         return await _Search(context, questions, settings, params, text, hints).run()

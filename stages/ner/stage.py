@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from pipeline import Cost, PermanentError, StageContext, stage
+from stages.endpoint.settings import LlmSettings
 from stages.ner import engine, hints, location, part
 from stages.ner.engine import Found, OpenedKind, Options
 from stages.ner.groups import group
@@ -136,4 +137,10 @@ async def _run(context: StageContext, function: Callable[[*Arguments], T], *argu
 
 
 # Tokens are only used by the `llm` engine, which says afterwards how many.
-ner = stage(name="ner", version=3, cost=Cost("tokens", reserve=0), engine=NerSettings.engine)(find)
+ner = stage(
+    name="ner",
+    version=3,
+    cost=Cost("tokens", reserve=0),
+    engine=NerSettings.engine,
+    tariff=lambda: LlmSettings.tariff("llm_model"),
+)(find)

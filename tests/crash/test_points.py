@@ -99,8 +99,10 @@ ELSEWHERE = [
     "cleanup.written",
     "cleanup.removed",
     "probe.begun",
+    "usage.asked",
+    "usage.due",
 ]
-"""In `test_locks`, `test_batches`, `test_reprocess`, `test_upkeep` and `integration/test_services`."""
+"""In `test_locks`, `test_batches`, `test_reprocess`, `test_upkeep`, `test_usage` and `test_services`."""
 
 
 def test_no_point_is_without_a_test() -> None:

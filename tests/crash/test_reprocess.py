@@ -12,6 +12,7 @@ from pipeline.crashpoints import VARIABLE
 from pipeline.reprocess import Reprocesses
 from pipeline.store import Store
 from pipeline.store.reprocesses import AT_ONCE
+from tests.crash.test_locks import patient
 from tests.integration.test_batches import ended
 from tests.integration.test_reprocess import Asking, large, many, revisions
 from tests.records import violations
@@ -53,12 +54,13 @@ async def test_a_process_is_killed_while_jobs_begin(store: Store, point: str, be
     batch = await Reprocesses(store, "default").create(large())
     await dies(store, batch, point)
     assert (await client.batch(batch)).jobs.running == begun
-    # The server itself takes the open transaction back within a minute; until then one is told to wait.
-    await store.db.client.admin.command("killAllSessions", [])
-    async with running(store, asking.pipeline):
+    async with patient(store), running(store, asking.pipeline):
         await client.reprocess(id=batch)
         view = await ended(store, batch)
     assert (view.state, view.jobs.succeeded) == ("succeeded", len(jobs))
     assert await revisions(store, jobs) == {2}
+    # Who ended well has left no record, who died is not alive.
+    [dead] = await store.db["workers"].find({"slots": 0}).to_list()
+    assert dead["_id"].startswith("reruns-")
     assert asking.again() == [(job, "ask") for job in jobs]
     assert await violations(store) == {}

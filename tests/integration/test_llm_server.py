@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 
-from pipeline import PermanentError, Snooze, run_stage
+from pipeline import PermanentError, Snooze, Spent, run_stage
 from pipeline.errors import PartError
+from pipeline.spending import Spending
 from pipeline.trial import MemoryServices
 from stages.endpoint.client import Message, open_endpoint
 from stages.endpoint.json_schema import leaves
@@ -18,6 +19,19 @@ from stages.ner import NerParams, label_words, ner
 from stages.outputs import LlmOutput, NerOutput
 from tests.llm_documents import entities, example, recognised
 from tests.llm_server import API_KEY, CONTEXT, serve, write_model
+
+
+class Payer:
+    """Asks outside of any stage."""
+
+    def __init__(self) -> None:
+        self.services = MemoryServices(Path(), {})
+
+    def service(self, name: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def spending(self, likely: Spent) -> Spending:
+        return Spending(self.services, likely)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +123,7 @@ async def test_the_endpoint_counts_and_a_chunk_fills_the_context_without_going_o
     asked = [each for key, each in services.saved.items() if key.startswith("chunk-")]
     room = 7000 - 512
     assert all(0.5 * room < each["usage"]["prompt_tokens"] < room for each in asked)
-    async with open_endpoint(LlmSettings(), lambda _: None, nullcontext) as endpoint:
+    async with open_endpoint(LlmSettings(), lambda _: None, Payer()) as endpoint:
         assert await endpoint.counter.count("Some words") == len(" Some words")
 
 
@@ -125,10 +139,15 @@ async def test_a_schema_that_the_server_refuses_falls_back_to_any_object() -> No
     question: Message = {"role": "user", "content": "Say something."}
     heard = list[int]()
     settings = LlmSettings(model="fallback", max_tokens=64)
-    async with open_endpoint(settings, heard.append, nullcontext) as endpoint:
+    payer = Payer()
+    async with open_endpoint(settings, heard.append, payer) as endpoint:
         completion = await endpoint.complete([question], refused)
     assert isinstance(json.loads(completion.text), dict)
     assert sum(heard) == completion.usage.completion_tokens > 0
+    # What it refused was free.
+    assert [each.input_tokens for each in payer.services.spent] == [completion.usage.prompt_tokens]
+    assert payer.services.asked == {}
+    assert payer.services.given_up == []
     # A token a character: the schema has gone into the prompt.
     assert completion.usage.prompt_tokens > len(json.dumps(refused))
 

@@ -15,7 +15,9 @@ from pipeline.recipe import Recipe
 from pipeline.store import Store
 from pipeline.store.backlog import Backlog
 from pipeline.store.documents import Documents
+from pipeline.store.usage import asked_record, usage_record
 from pipeline.submission import batch_document, job_document
+from pipeline.usage import Spent
 from tests.records import AT_ONCE, MINUTE, Doc, admitted, claimed, queue, stored
 
 OTHERS = 3_000
@@ -343,3 +345,19 @@ async def test_an_earlier_output_that_may_be_reused(crowded: Store) -> None:
     later = replace(task, revision=3, again=Again("changed"))
     answers = await profiled(crowded, lambda: crowded.reuse.find(later, Recipe(1)))
     assert_by_index(answers)
+
+
+async def test_requests_whose_attempts_are_gone(crowded: Store) -> None:
+    """Three, beside thousands that were settled, and those of another tenant."""
+    tasks = await claimed(crowded, 3)
+    await crowded.usage.ask(asked_record(tasks[0], Spent("m", 1, 1)))
+    settled = [usage_record(tasks[0], Spent("m", 1, 1)) | {"job": f"other.{n}"} for n in range(OTHERS)]
+    await crowded.db["usage"].insert_many(settled)
+    jobs = [task.job for task in tasks]
+    for verb in (
+        lambda: crowded.usage.give_up_of(jobs),
+        lambda: crowded.usage._give_up({}),
+        lambda: crowded.usage._give_up({"tenant": "default"}),
+        lambda: crowded.usage.of_job("default", tasks[0].job),
+    ):
+        assert_by_index(await profiled(crowded, verb))

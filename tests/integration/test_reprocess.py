@@ -1,19 +1,22 @@
 """Many ended jobs run again as one batch: what that would take is told before, and only what differs runs."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import anyio
 import pytest
 from anyio import to_thread
+from bson import ObjectId
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from api.cli import app
-from pipeline import Document, PermanentError, StageContext, stage
+from pipeline import Document, PermanentError, Price, StageContext, Tariff, stage
 from pipeline.client import Client
 from pipeline.errors import NotFound, SubmissionError
 from pipeline.model import new_job_id
+from pipeline.planning import Plan, Unpriced
 from pipeline.reprocess import JobFilter, Reprocess, Reprocesses
 from pipeline.store import Store
 from pipeline.store.reprocesses import AT_ONCE
@@ -26,6 +29,8 @@ from tests.support import pipeline_of, running, submit, until
 
 class Usage(BaseModel):
     total_tokens: int
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 class Read(BaseModel):
@@ -45,7 +50,7 @@ class Model(BaseModel):
 class Asking:
     """Two stages in the shape of the built-in ones, whose executions are noted by job."""
 
-    def __init__(self, *, tokens: int = 7, engine: str = "one") -> None:
+    def __init__(self, *, tokens: int = 7, engine: str = "one", tariff: Tariff | None = None) -> None:
         self.ran: list[tuple[str, str]] = []
         self.tokens, self.engine, self.broken = tokens, engine, False
 
@@ -55,12 +60,15 @@ class Asking:
             text = (await document.read()).decode()
             return Read(text=text, pages=text.split())
 
-        @stage(name="ask", engine=lambda: self.engine)
+        @stage(name="ask", engine=lambda: self.engine, tariff=lambda: tariff)
         async def ask(read: Read, context: StageContext, params: Model) -> Answer:
             self.ran.append((context.job, "ask"))
             if self.broken:
                 raise PermanentError("broken")
-            return Answer(text=f"{params.model}: {read.text}", usage=Usage(total_tokens=self.tokens))
+            usage = Usage(total_tokens=self.tokens)
+            if tariff is not None:
+                usage = Usage(total_tokens=self.tokens, prompt_tokens=self.tokens - 2, completion_tokens=2)
+            return Answer(text=f"{params.model}: {read.text}", usage=usage)
 
         self.pipeline = pipeline_of(read, ask)
 
@@ -123,7 +131,8 @@ async def test_a_plan_and_what_comes_of_it(store: Store) -> None:
     await client.cancel(open_job.id)
 
     assert await reprocessed(store, asking, large()) == [(job, "ask") for job in sorted(jobs)]
-    body = {"text": "large: one two three", "usage": {"total_tokens": 7}}
+    usage = {"total_tokens": 7, "prompt_tokens": None, "completion_tokens": None}
+    body = {"text": "large: one two three", "usage": usage}
     assert await client.output(jobs[0], "ask") == body
     assert (await client.get(jobs[0])).batch is not None
     assert (await Client(store, "acme").get(others[0])).batch is None
@@ -211,6 +220,70 @@ async def test_tokens_that_nobody_counted_are_unknown(store: Store) -> None:
     await store.db["outputs"].update_many({"stage": "read"}, {"$unset": {"body.pages": ""}})
     plan = await client.plan(large())
     assert (plan.tokens, plan.tokens_unknown, plan.pages, plan.pages_unknown) == (0, 2, 0, 2)
+
+
+async def test_one_that_only_seemed_dead_begins_its_transaction_again(store: Store) -> None:
+    asking = Asking()
+    jobs = await finished(store, asking)
+    batch = await Reprocesses(store, "default").create(large())
+    locked, freed, tries = anyio.Event(), anyio.Event(), list[int]()
+
+    async def slow(session: Any) -> None:
+        tries.append(len(tries))
+        for step in ("first", "second"):
+            name = {"$set": {f"metadata.{step}": True}}
+            await store.db["batches"].update_one({"_id": batch}, name, session=session)
+            locked.set()
+            await freed.wait()
+
+    async with store.reruns.session() as session, anyio.create_task_group() as group:
+        group.start_soon(store.reruns.transaction, slow, session)
+        await locked.wait()
+        await Reprocesses(store, "default").go_on(batch)
+        assert await revisions(store, jobs) == {2}
+        freed.set()
+    assert len(tries) == 2
+    stored = await store.db["batches"].find_one({"_id": batch})
+    assert stored is not None
+    assert stored["metadata"] == {"first": True, "second": True}
+    assert stored["reprocess"]["begun"] == len(jobs)
+
+
+async def test_a_plan_tells_the_cost_by_the_prices_of_the_models_that_would_be_asked(store: Store) -> None:
+    prices = {
+        "small": Price(input=Decimal(1), output=Decimal(2)),
+        "v4.1 large": Price(input=Decimal(10), output=Decimal(20)),
+    }
+    asking, client = Asking(tariff=Tariff(param="model", model="small", prices=prices)), Client(store)
+    await finished(store, asking, 2)
+
+    async def planned(model: str | None) -> Plan:
+        return await client.plan(Reprocess(stage="ask", params={"ask": {"model": model}}, force=True))
+
+    plan = await planned("v4.1 large")
+    assert (plan.cost, plan.cost_unknown, plan.unpriced) == (2 * Decimal("0.000090"), 0, [])
+    assert [each.cost for each in plan.stages] == [0, plan.cost]
+    assert (await planned(None)).cost == 2 * Decimal("0.000009")
+    plan = await planned("huge")
+    assert (plan.tokens, plan.cost, plan.cost_unknown) == (14, 0, 2)
+    assert plan.unpriced == [Unpriced(stage="ask", model="huge")]
+    # One whose endpoint told no tokens, and one that has never run.
+    [first, second] = await store.db["jobs"].distinct("_id")
+    await store.db["outputs"].update_one({"_id": f"{first}:ask:1"}, {"$set": {"body.usage.total_tokens": 0}})
+    plan = await planned("small")
+    assert (plan.cost, plan.cost_unknown, plan.unpriced) == (Decimal("0.000009"), 1, [])
+    await store.db["outputs"].update_one(
+        {"_id": f"{second}:ask:1"}, {"$unset": {"body": ""}, "$set": {"file_id": ObjectId()}}
+    )
+    assert (await planned("small")).cost_unknown == 2
+
+
+async def test_prices_of_which_no_worker_told_are_named_as_unknown(store: Store) -> None:
+    asking, client = Asking(), Client(store)
+    await finished(store, asking, 1)
+    plan = await client.plan(large())
+    assert (plan.tokens, plan.cost, plan.cost_unknown) == (7, 0, 1)
+    assert plan.unpriced == [Unpriced(stage="ask", model=None)]
 
 
 async def test_it_goes_on_by_its_id_and_no_job_begins_twice(store: Store) -> None:
@@ -309,6 +382,7 @@ async def test_from_the_command_line_over_rest(store: Store) -> None:
         plan = await told("plan", *choice)
         assert "2 jobs of 6 pages would run again, 0 would give the same" in plan
         assert "at most 2" in plan
+        assert "no price is known of any model of stage ask" in plan
         await told("reprocess", *choice, "--yes", "--watch")
         assert asking.again() == [(job, "ask") for job in sorted(jobs)]
         assert "0 run again, 2 would give the same" in await told("reprocess", *choice, "--yes")

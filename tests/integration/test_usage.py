@@ -1,5 +1,6 @@
 """Usage: what the endpoint counted is what is recorded, each request once, for its tenant alone."""
 
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -8,18 +9,44 @@ import anyio
 import pytest
 from anyio.abc import SocketStream
 
-from pipeline import Budget, BudgetExceeded, Document, PermanentError, Spent, StageContext, run_stage, stage
+from pipeline import (
+    Budget,
+    BudgetExceeded,
+    Document,
+    PermanentError,
+    Snooze,
+    Spent,
+    StageContext,
+    TemporaryError,
+    run_stage,
+    stage,
+)
+from pipeline.budgets import Allowance
 from pipeline.client import Client
 from pipeline.errors import NotFound, PartError
 from pipeline.operator import Operator
+from pipeline.planning import Unpriced
+from pipeline.reprocess import Reprocess
 from pipeline.store import Store
-from pipeline.store.usage import usage_record
+from pipeline.store.usage import Usage, asked_record, usage_record
 from pipeline.trial import MemoryServices
 from stages.llm import LlmSettings, llm
 from stages.outputs import NerOutput
 from tests.integration.paying import ONE, PAYING, Use, document
 from tests.llm_documents import recognised
-from tests.llm_faults import ANSWER, Say, error, fault_server, says
+from tests.llm_faults import (
+    ANSWER,
+    Say,
+    breaks_off,
+    delta,
+    error,
+    fault_server,
+    goes,
+    hangs,
+    says,
+    status,
+    streams,
+)
 from tests.records import claimed, committing, violations
 from tests.support import COUNTING, Text, pipeline_of, running, submit, until
 
@@ -51,6 +78,7 @@ async def test_every_request_is_recorded_once_for_its_tenant(store: Store, use: 
         "pages": 0,
         "cost": asked * ONE,
         "unpriced": 0,
+        "unsettled": 0,
     }
     assert [each.key for each in found.groups] == [job.id]
     assert (await acme.usage(job=again.id)).total.requests == 0
@@ -60,6 +88,19 @@ async def test_every_request_is_recorded_once_for_its_tenant(store: Store, use: 
     everybody = await Operator(store).usage(by="tenant")
     assert {each.key: each.requests for each in everybody.groups} == {"acme": asked, "birch": 1}
     assert await violations(store) == {}
+
+
+async def test_a_plan_costs_what_it_has_cost(store: Store, use: Use) -> None:
+    client = Client(store)
+    async with fault_server(says(ANSWER)) as server:
+        use(server, models="dear")
+        async with running(store, PAYING):
+            job = await submit(client, "paying", document(2))
+            assert (await until(store, job.id)).state == "succeeded"
+    plan = await client.plan(Reprocess(stage="llm", force=True))
+    assert (plan.tokens, plan.cost, plan.cost_unknown) == (36, (await client.usage()).total.cost, 0)
+    plan = await client.plan(Reprocess(stage="llm", params={"llm": {"model": "dear"}}))
+    assert (plan.cost, plan.cost_unknown, plan.unpriced) == (0, 1, [Unpriced(stage="llm", model="dear")])
 
 
 async def test_what_a_failed_attempt_has_paid_stays_recorded(store: Store, use: Use) -> None:
@@ -82,6 +123,59 @@ async def test_a_refusal_is_paid(tmp_path: Path, use: Use, refusal: Say) -> None
         with pytest.raises(PermanentError, match="refuses"):
             await run_stage(llm, file, earlier=earlier, services=services)
     assert services.spent == [Spent("m", 10, 2, cost=ONE)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "free"),
+    [
+        (None, True),  # nothing listens there
+        (error(429), True),
+        (error(401), True),
+        (error(500), True),
+        (status(503), True),
+        (status(504), False),
+        (hangs, False),
+        (breaks_off, False),
+        (status(200, "<html>"), False),
+        (error(200, code=429), False),
+        (streams(delta("{"), {"error": {"code": 503}}), False),
+        (streams(delta("{"), then=goes), False),
+    ],
+    ids=[
+        "refused",
+        "429",
+        "401",
+        "500",
+        "503",
+        "504",
+        "timeout",
+        "broken off",
+        "HTML",
+        "within whole",
+        "within",
+        "gone",
+    ],
+)
+async def test_what_came_to_no_answer_counts_unless_it_was_surely_free(
+    tmp_path: Path, use: Use, answer: Say | None, free: bool
+) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("x")
+    services = MemoryServices(file, {})
+    earlier = (recognised("Oak and elm."), NerOutput(entities=[], engine="test"))
+    async with fault_server(answer or hangs) as server:
+        use(server, timeout="1", max_tokens="100")
+        if answer is None:
+            use(server, base_url="http://127.0.0.1:9/v1")
+        with pytest.raises((TemporaryError, PermanentError, Snooze)):
+            await run_stage(llm, file, earlier=earlier, services=services)
+    assert services.spent == []
+    assert services.asked == {}
+    assert len(services.given_up) == (0 if free else 1)
+    for each in services.given_up:
+        assert (each.model, each.output_tokens) == ("m", 100)
+        assert each.input_tokens > 100
+        assert each.cost == (15 * each.input_tokens + 60 * 100) / Decimal(10**8)
 
 
 class Watched(MemoryServices):
@@ -128,6 +222,56 @@ async def test_a_record_that_is_kept_again_stays_as_it_is(store: Store) -> None:
     assert await store.db["usage"].find().to_list() == [first]
     assert first["model"] == "$m"
     assert first["tenant"] == "default"
+
+
+async def test_what_was_asked_counts_once_nobody_can_tell_how_it_ended(store: Store) -> None:
+    [task] = await claimed(store)
+    other = Usage(store.db)  # another process, which has added up the day before
+    await store.usage.keep(usage_record(task, Spent("m", 10, 2, cost=ONE)))
+    asked = asked_record(task, Spent("m", 100, 50, cost=10 * ONE))
+    for _ in range(2):
+        await store.usage.ask(asked)
+    for total in (await store.usage.of_job(task.tenant, task.job), await other.today(None)):
+        assert (total.requests, total.tokens) == (1, 12)
+    assert await Allowance(store, task).check(Budget(tokens=100), unpriced=None)
+    await store.db["tasks"].update_one({"_id": task.id}, {"$set": {"lease.claim_id": "another"}})
+    with pytest.raises(BudgetExceeded, match="162 of 100"):
+        await Allowance(store, task).check(Budget(tokens=100), unpriced=None)
+    for total in (await store.usage.today(task.tenant), await other.today(None)):
+        assert (total.requests, total.tokens, total.cost) == (2, 162, 11 * ONE)
+    assert (await Client(store).usage()).total.unsettled == 1
+    # A holder that was only slow tells at last.
+    await store.usage.keep(usage_record(task, Spent("m", 20, 4, cost=2 * ONE), asked["_id"]))
+    await store.usage.ask(asked)
+    total = (await Client(store).usage()).total
+    assert (total.requests, total.tokens, total.cost, total.unsettled) == (2, 36, 3 * ONE, 0)
+
+
+@stage(name="asking")
+async def asking(document: Document, context: StageContext) -> Text:
+    """Makes a request in each of the ways in which it can end."""
+    likely = Spent("m", 100, 50)
+    async with context.spending(likely) as request:
+        await request.took(Spent("m", 1, 1))
+    async with context.spending(likely) as request:
+        request.free()
+    with suppress(ZeroDivisionError):
+        async with context.spending(likely):
+            raise ZeroDivisionError
+    with anyio.CancelScope() as scope:
+        async with context.spending(likely):
+            scope.cancel()
+            await anyio.sleep_forever()
+    return Text(text="")
+
+
+async def test_a_stages_own_requests_are_settled_however_they_end(store: Store) -> None:
+    async with running(store, pipeline_of(asking)):
+        job = (await submit(Client(store), "test")).id
+        assert (await until(store, job)).state == "succeeded"
+    assert await store.db["usage"].count_documents({"asked": {"$exists": True}}) == 0
+    total = (await Client(store).usage(job=job)).total
+    assert (total.requests, total.unsettled, total.tokens) == (3, 2, 302)
 
 
 @stage(name="late")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from api.cli import app
 from pipeline.model import Task
 from pipeline.store import Store
-from pipeline.store.usage import usage_record
+from pipeline.store.usage import asked_record, usage_record
 from pipeline.usage import Spent
 from tests.integration.api_server import Api, serving
 from tests.integration.test_rest import check_problem
@@ -38,6 +38,7 @@ async def test_a_tenant_sees_its_own_usage_and_an_operator_everybodys(store: Sto
             "pages": 0,
             "cost": "0.1",
             "unpriced": 0,
+            "unsettled": 0,
         }
         assert [each["key"] for each in own["groups"]] == ["small"]
         assert (await api.get(f"/v1/jobs/{task.job}/usage"))["total"] == own["total"]
@@ -96,6 +97,11 @@ async def test_the_command_line(store: Store) -> None:
         assert [each["key"] for each in told["groups"]] == ["read"]
         told = json.loads(await said(api, "usage", "--tenant", "acme", "--json"))
         assert told["total"]["unpriced"] == 1
+        lost = asked_record(task, Spent("small", 100, 50)) | {"asked": "an attempt that is gone"}
+        await store.usage.ask(lost)
+        assert (await api.get("/v1/usage"))["total"]["unsettled"] == 1
+        rows = [line.split("│") for line in (await said(api, "usage", "--by", "model")).splitlines()]
+        assert ["small", "2", "1"] in [[cell.strip() for cell in row[1:4]] for row in rows]
         assert "acme may use 5 and 1,000 tokens a day" in await said(
             api, "budget", "tenant", "acme", "--cost", "5", "--tokens", "1000"
         )

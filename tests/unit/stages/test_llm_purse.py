@@ -4,12 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline import Budget
+from pipeline import Budget, Price
 from stages.endpoint.job_budget import JobBudget, budget_of
-from stages.endpoint.purse import cost_of
-from stages.endpoint.settings import LlmSettings, Price
+from stages.endpoint.settings import LlmSettings
 from stages.llm.params import LlmParams
-from stages.outputs import Usage
 
 
 @pytest.mark.parametrize(
@@ -45,4 +43,4 @@ def test_costs_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLRACE_LLM_PRICES", '{"m": {"input": 0.1, "output": 0.2}}')
     price = LlmSettings.read().prices["m"]
     assert price == Price(input=Decimal("0.1"), output=Decimal("0.2"))
-    assert cost_of(Usage(prompt_tokens=3, completion_tokens=1), price) == Decimal("0.0000005")
+    assert price.of(3, 1) == Decimal("0.0000005")
