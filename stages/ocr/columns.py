@@ -21,9 +21,22 @@ def find_gutter(placed: list[Placed]) -> float | None:
     """Return the x of the gutter with most rows of text side by side, None when there is none."""
     if not _MIN_ROWS < len(placed) <= _MAX_FRAGMENTS:
         return None
-    best, most = None, 0
     stripes = _stripes(placed)
-    for x in _candidates(placed):
+    for shown in (placed, _in_company(placed)):
+        found = _best_gutter(stripes, _candidates(shown))
+        if found is not None:
+            return found
+    return None
+
+
+def _in_company(placed: list[Placed]) -> list[Placed]:
+    """Return what shares its row: a page number that stands alone may hide the gutter above it."""
+    return [each for row in group_rows(placed) if len(row) > 1 for each in row]
+
+
+def _best_gutter(stripes: list[list[Placed]], candidates: list[float]) -> float | None:
+    best, most = None, 0
+    for x in candidates:
         rows = [band.side_by_side for band in _bands(stripes, x)]
         if max(rows) >= _MIN_ROWS and sum(rows) > most:
             best, most = x, sum(rows)
@@ -100,6 +113,8 @@ def _crosses(each: Placed, gutter: float) -> bool:
 
 def _candidates(placed: list[Placed]) -> list[float]:
     """Return the middles of the gaps between a right edge and the next left edge, in x."""
+    if not placed:
+        return []
     height = median(each.height for each in placed)
     lefts = sorted(each.left for each in placed)
     found: dict[int, float] = {}

@@ -66,23 +66,31 @@ def enclosing(boxes: Iterable[Box]) -> Box:
     return min(lefts), min(tops), max(rights), max(bottoms)
 
 
-def fragments_of(words: Iterable[FragmentWord | None], angle: float = 0.0) -> Iterator[Fragment]:
+def fragments_of(
+    words: Iterable[FragmentWord | None], angle: float = 0.0, height: float | None = None
+) -> Iterator[Fragment]:
     """Make fragments of words in the order of reading, with None where a line ends.
 
     Words far apart are in different columns or cells, and so in different fragments.
+
+    Args:
+        words: Of one line or several.
+        angle: Of their baselines.
+        height: Of their lines; without it boxes of words are as high as their line.
     """
     run: list[FragmentWord] = []
     for word in (*words, None):
-        if run and (word is None or not _continues(run[-1].box, word.box)):
+        if run and (word is None or not _continues(run[-1].box, word.box, height)):
             yield Fragment(tuple(run), enclosing(each.box for each in run), angle)
             run = []
         if word is not None:
             run.append(word)
 
 
-def _continues(before: Box, after: Box) -> bool:
+def _continues(before: Box, after: Box, height: float | None) -> bool:
     """True when the line goes on in the same column or cell."""
-    height = max(min(before[3] - before[1], after[3] - after[1]), 0.1)
+    if height is None:
+        height = max(min(before[3] - before[1], after[3] - after[1]), 0.1)
     level = abs((before[1] + before[3]) - (after[1] + after[3])) / 2 < 0.5 * height
     return level and -height < after[0] - before[2] < _FRAGMENT_GAP * height
 
@@ -92,12 +100,15 @@ def uncovered(fragments: Iterable[Fragment], by: Iterable[Fragment]) -> list[Fra
     covers = [word.box for fragment in by for word in fragment.words]
     kept = []
     for fragment in fragments:
-        words = tuple(word for word in fragment.words if not any(_holds(box, word.box) for box in covers))
+        words = tuple(
+            word for word in fragment.words if not any(holds_middle(box, word.box) for box in covers)
+        )
         if words:
             kept.append(Fragment(words, enclosing(word.box for word in words), fragment.angle))
     return kept
 
 
-def _holds(outer: Box, inner: Box) -> bool:
+def holds_middle(outer: Box, inner: Box) -> bool:
+    """True when the middle of the inner box lies in the outer one."""
     x, y = (inner[0] + inner[2]) / 2, (inner[1] + inner[3]) / 2
     return outer[0] <= x <= outer[2] and outer[1] <= y <= outer[3]

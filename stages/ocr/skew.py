@@ -25,11 +25,11 @@ def page_angle(fragments: Sequence[Fragment]) -> float:
     than it is: a quarter of a line's height across a page. Rows are longer than their fragments, so where
     there are enough of them it is their slope that counts.
     """
-    angle = _median((each.angle, each.box[2] - each.box[0]) for each in fragments)
+    angle = weighted_median((each.angle, each.box[2] - each.box[0]) for each in fragments)
     if not angle or abs(angle) >= _MOST:
         return 0.0
     slopes = _slopes(_straightened(fragments, angle))
-    correction = _median(slopes) if len(slopes) >= _MIN_SLOPES else 0.0
+    correction = weighted_median(slopes) if len(slopes) >= _MIN_SLOPES else 0.0
     return angle + correction if abs(correction) <= _MOST_CORRECTED else angle
 
 
@@ -55,7 +55,7 @@ def _slopes(placed: list[Placed]) -> list[tuple[float, float]]:
     return slopes
 
 
-def _median(weighted: Iterable[tuple[float, float]]) -> float:
+def weighted_median(weighted: Iterable[tuple[float, float]]) -> float:
     """Return the median of values with their weights; 0 of none."""
     ordered = sorted(weighted)
     half = sum(weight for _, weight in ordered) / 2

@@ -230,3 +230,11 @@ def test_rows_tell_a_slope_that_recognised_angles_understate(degrees: float) -> 
     assert read(seen)[:5] == texts(address)
     page = page_of(1, seen, (2000, 2000), "ocr")
     assert page.skew == pytest.approx(degrees, abs=0.03)
+
+
+def test_page_number_below_the_gutter_does_not_hide_it() -> None:
+    # Justified: no line ends before the others.
+    left = [fragment(f"{row} {SENTENCES[0]}", 100, 200 + row * 26) for row in range(8)]
+    right = column("R", 560, 200, 8)
+    number = fragment("Page 2", max(each.box[2] for each in left) + 2, 600)
+    assert read([*left, *right, number]) == texts(left, right, [number])
