@@ -7,7 +7,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from pipeline import Cost, Document, Snooze, StageContext, run_stage, stage
@@ -25,7 +24,6 @@ from tests.support import (
     Count,
     Text,
     pipeline_of,
-    reconciled,
     running,
     submit,
     until,
@@ -231,39 +229,6 @@ async def test_what_cannot_be_a_rate(store: Store) -> None:
     await operator.limit("tenant:*", 2)
     view = await operator.limit("tenant:*", rate=5, per=MINUTE, unit="tokens")
     assert (view.concurrency, [each.unit for each in view.rates]) == (2, ["tasks", "tokens"])
-
-
-async def test_what_a_killed_worker_was_refused_begins_on_another_when_the_rate_refills(
-    store: Store, store_settings: StoreSettings
-) -> None:
-    client = Client(store)
-    await store.pipelines.register([METERED])
-    await Operator(store).limit(ACCOUNT, rate=40, per=timedelta(seconds=8), unit="tokens")
-    never = {"MILLRACE_WORKER_RECONCILIATION": "PT1H"}
-    async with AsyncExitStack() as stack:
-        workers = {
-            name: await stack.enter_async_context(
-                worker_process(store_settings, "tests.integration.metered:METERED", "--name", name, **never)
-            )
-            for name in ("one", "two")
-        }
-        with anyio.fail_after(60):
-            async with await store.db["workers"].watch() as started:
-                while len(await store.workers.alive()) < 2:
-                    await started.try_next()
-        await reconciled(store)
-        assert (await until(store, (await submit(client, "metered", **used())).id)).state == "succeeded"
-        with anyio.fail_after(60):
-            async with await store.db["refills"].watch() as refused:
-                job = (await submit(client, "metered", **used())).id
-                told = (await refused.next())["fullDocument"]
-            async with await store.db["tasks"].watch() as moved:
-                while not await store.db["tasks"].find_one({"job": job, "queue": {"$regex": "#"}}):
-                    await moved.try_next()
-        workers[told["worker"]].kill()
-        await workers[told["worker"]].wait()
-        assert (await until(store, job)).state == "succeeded"
-    assert await violations(store) == {}
 
 
 async def test_an_idle_worker_that_was_not_refused_looks_when_it_was_told_that_a_rate_refills(
