@@ -12,6 +12,7 @@ import pytest
 from pipeline import Cost, Document, Snooze, StageContext, run_stage, stage
 from pipeline.client import Client
 from pipeline.errors import DefinitionError, NotFound
+from pipeline.intake import MOST_CANDIDATES
 from pipeline.limit import Limit, Rate, Refusal
 from pipeline.operator import Operator
 from pipeline.settings import StoreSettings, WorkerSettings
@@ -248,6 +249,30 @@ async def test_an_idle_worker_that_was_not_refused_looks_when_it_was_told_that_a
         await store.refills.tell({("key:account/", "tokens"): 1.0}, "gone")
         assert (await until(store, job)).state == "succeeded"
     assert await violations(store) == {}
+
+
+async def test_what_stands_behind_more_than_one_look_sees_of_what_is_held_back_begins(store: Store) -> None:
+    """Of the same tenant, so that no fair share finds it, and with nothing else that wakes the worker."""
+    client, operator = Client(store), Operator(store)
+    await store.pipelines.register([METERED])
+    await operator.limit("key:account/", rate=40, per=HOUR, unit="tokens")
+    async with running(store, METERED, WorkerSettings(reconciliation=HOUR)) as worker:
+        assert (await until(store, (await submit(client, "metered")).id)).state == "succeeded"
+        refused = await submit(client, "metered")
+        async with await store.db["tasks"].watch() as moved:
+            while not await store.db["tasks"].find_one({"job": refused.id, "queue": {"$regex": "#"}}):
+                await moved.next()
+        await operator.pause(WORK)
+        await worker.gates.known(WORK, closed=True)
+        [job] = await admitted(store, pipeline=METERED)
+        template = await stored(store, f"{job}:work:1")
+        await store.db["tasks"].insert_many(
+            [{**template, "_id": f"{template['_id']}{number}"} for number in range(2 * MOST_CANDIDATES)]
+        )
+        [last] = await admitted(store, pipeline=METERED)
+        await store.db["tasks"].update_one({"job": last}, {"$set": {"key": "account/b"}})
+        await operator.resume(WORK)
+        assert (await until(store, last)).state == "succeeded"
 
 
 async def test_one_limit_of_a_subject_is_taken_away(store: Store) -> None:
