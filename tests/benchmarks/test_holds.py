@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from benchmarks import fairness, pauses, releases
+from benchmarks import fairness, held_back, pauses, releases
 from benchmarks.ground import Form
 
 
@@ -14,6 +14,18 @@ class Tiny(Form):
 
     def size(self, whole: int, short: int) -> int:
         return min(whole, short, self.most)
+
+
+async def test_held_back() -> None:
+    figures = await held_back.measure(Tiny(most=20))
+    names = {each.name for each in figures}
+    assert {each for each in names if not each.endswith(".meanwhile")} == {
+        f"held_back.{each.name}" for each in held_back.HOLDS
+    }
+    aside = {f"held_back.{each.name}.meanwhile" for each in held_back.HOLDS if not each.stops_stage}
+    assert {each for each in names if each.endswith(".meanwhile")} == aside
+    assert all(each.value > 0 for each in figures)
+    assert all(each.reference for each in figures if each.name not in aside)
 
 
 async def test_fairness() -> None:
