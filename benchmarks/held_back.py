@@ -69,6 +69,7 @@ class Hold:
 
 HOLDS = (
     Hold("tenant_paused", "of a paused tenant", KEPT, lambda each: each.pause(f"tenant:{_TENANT}")),
+    Hold("pipeline_paused", "of a paused pipeline", KEPT, lambda each: each.pause("pipeline:kept"), True),
     Hold("stage_paused", "of a paused stage", KEPT, lambda each: each.pause("stage:kept/keep"), True),
     Hold(
         "tenant_limited",

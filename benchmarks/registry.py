@@ -50,6 +50,7 @@ BENCHMARKS = (
     Benchmark("held_back", "claims beside a long queue of what may not run", (360, 15), quick=False),
     Benchmark("fairness", "how long a small tenant waits beside a large one", (90, 20), quick=False),
     Benchmark("pauses", "how fast a pause is heeded by all workers", (60, 15), quick=False),
+    Benchmark("releases", "two releases of a pipeline side by side", (60, 15), quick=False),
     Benchmark("resume", "back to work after kill -9", (120, 7)),
     Benchmark("submissions", "POST /v1/jobs", (60, 7)),
     Benchmark("watchers", "event streams over HTTP", (90, 8)),

@@ -2,7 +2,7 @@
 
 import anyio
 
-from benchmarks.ground import Nothing
+from benchmarks.ground import Nothing, first, second, third
 from pipeline import Document, Pipeline, StageContext, stage
 
 SHORT_WAIT = 0.05
@@ -28,3 +28,7 @@ WAITING = Pipeline("waiting", [wait, wait_again])
 
 ELSEWHERE = Pipeline("elsewhere", [wait])
 """Hosted by a worker that hears of everybody's work, and has none."""
+
+EARLIER = Pipeline("released", [first, second, third])
+LATER = Pipeline("released", [first, second, third], version=2)
+"""Two releases of a pipeline that does nothing."""

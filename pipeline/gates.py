@@ -148,12 +148,22 @@ class Gates:
             ponds = random.sample(ponds, MOST_PONDS)
         return [each for each in self._queues if passes(each)] + ponds
 
-    def closed(self, first_queues: Mapping[str, Sequence[str]], *, probing: bool = False) -> Sequence[str]:
-        """Return the pipelines that can't begin, of these with their first stages' queues, one a version."""
+    def closed(
+        self, first_queues: Mapping[str, Sequence[str]], *, probing: bool = False
+    ) -> Mapping[str, Sequence[str]]:
+        """Return the pipelines that can't begin, of these with their first stages' queues, one a version.
+
+        With the queues around which a job begins that skips this stage: none where the pipeline is paused,
+        and none while `probing`, which such a job wouldn't.
+        """
         if self._free:
-            return ()
+            return {}
         passes = self._lets_probe if probing else self._passes
-        return [name for name, queues in first_queues.items() if not any(map(passes, queues))]
+        closed = {name: queues for name, queues in first_queues.items() if not any(map(passes, queues))}
+        return {
+            name: () if probing or f"pipeline:{name}" in self._closed else queues
+            for name, queues in closed.items()
+        }
 
     def blocker(
         self, queue: str, tenant: str, key: str | None = None, service: str | None = None

@@ -13,6 +13,9 @@ from pipeline.cost import TASKS
 Account = tuple[str, str]
 """A subject and a unit: one bucket."""
 
+Mark = tuple[str, str | None]
+"""What may be full: a bucket; with None how many of a subject's tasks run at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:

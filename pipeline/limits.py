@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import anyio
 
 from pipeline.cost import TASKS
-from pipeline.limit import Account, Limit, Rate, Refusal
+from pipeline.limit import Account, Limit, Mark, Rate, Refusal
 from pipeline.model import Task, queue_name, stage_queue, subject_of
 from pipeline.stage import Pipeline, Stage
 
@@ -21,6 +21,8 @@ PROBE = 1.0
 SOONEST = 0.02
 """Seconds after which a rate is tried again, at least: one that flows faster fills by several tasks."""
 
+TOLD = 5.0
+"""Seconds after which others look at a limit under which too many ran."""
 
 SOONEST_TOLD = 1.0
 """Seconds after which others look at a rate that was short, at least: it bounds what is told."""
@@ -36,9 +38,9 @@ class Limits:
         """Make one; `units` are those that the stages cost which are claimed here, by queue."""
         self._units = units or {}
         self._limits: dict[str, Limit] = {}
-        self._full: dict[tuple[str, str | None], float] = {}
-        self._told: dict[Account, float] = {}
-        """Until when rates have held something back, of any worker, as far as it was told."""
+        self._full: dict[Mark, float] = {}
+        self._told: dict[Mark, float] = {}
+        """Until when these hold something back, of any worker, as far as it was told."""
         self._filled = anyio.Event()
 
     def replace(self, limits: Mapping[str, Limit]) -> None:
@@ -98,42 +100,47 @@ class Limits:
             self._full[each.subject, each.unit] = until
             self._filled.set()
 
-    def untold(self, refusals: Iterable[Refusal]) -> dict[Account, float]:
-        """Return the rates among these of which others don't know that they were short, with seconds.
+    def untold(self, refusals: Iterable[Refusal]) -> dict[Mark, float]:
+        """Return what was full of these, and others don't know it, with the seconds after which to look.
 
-        While they know of one nothing is told, also when it has enough earlier: they look a little later.
+        While they know of one nothing is told, also when it has room earlier: they look a little later.
         """
         now = anyio.current_time()
         waits = {
-            (each.subject, each.unit): max(SOONEST_TOLD, each.wait)
+            (each.subject, each.unit): TOLD if each.wait is None else max(SOONEST_TOLD, each.wait)
             for each in refusals
-            if each.unit is not None and each.wait is not None
         }
-        untold = {account: wait for account, wait in waits.items() if self._told.get(account, now) <= now}
-        self._told |= {account: now + wait for account, wait in untold.items()}
+        untold = {mark: wait for mark, wait in waits.items() if self._told.get(mark, now) <= now}
+        self._told |= {mark: now + wait for mark, wait in untold.items()}
         return untold
 
-    def hear(self, account: Account, wait: float) -> None:
-        """Some worker has told that a rate holds something back for so many seconds."""
-        self._told[account] = anyio.current_time() + wait
+    def hear(self, mark: Mark, wait: float) -> None:
+        """Some worker has told that something was full, and holds something back, for so many seconds."""
+        self._told[mark] = anyio.current_time() + wait
         self._filled.set()
 
     def free(self, subjects: Iterable[str]) -> bool:
-        """Something of these has ended here; True when too many of one of them ran."""
-        return self._open((each, None) for each in subjects)
+        """Something of these has ended here; True when too many of one of them ran, for any worker."""
+        marks: list[Mark] = [(each, None) for each in subjects]
+        return self._open(marks) or not self._told.keys().isdisjoint(marks)
 
     def refill(self, accounts: Iterable[Account]) -> bool:
         """Something was given back to these rates; True when one of them had not enough."""
         return self._open(accounts)
 
-    def _open(self, marks: Iterable[tuple[str, str | None]]) -> bool:
+    def _open(self, marks: Iterable[Mark]) -> bool:
         opened = [each for each in marks if self._full.pop(each, None) is not None]
         return bool(opened)
 
     @property
     def any_full(self) -> bool:
-        """True while anything is held back."""
+        """True while anything is held back, as far as this worker was refused it."""
         return bool(self._full)
+
+    @property
+    def any_waits(self) -> bool:
+        """True while anything is held back, as far as any worker was refused it."""
+        return bool(self._full or self._told)
 
     def is_full(self, subject: str, queue: str) -> bool:
         """Tell whether a subject holds back the tasks of a queue, or of a pond beside it."""
@@ -153,10 +160,10 @@ class Limits:
                 await self._filled.wait()
             now = anyio.current_time()
             over = [mark for mark, until in self._full.items() if until <= now]
-            refilled = [account for account, until in self._told.items() if until + GRACE <= now]
-            for account in refilled:
-                del self._told[account]
-            if self._open(over) or refilled:
+            unheard = [mark for mark, until in self._told.items() if until + GRACE <= now]
+            for mark in unheard:
+                del self._told[mark]
+            if self._open(over) or unheard:
                 wake()
 
     def _costing(self, queue: str) -> Collection[str]:

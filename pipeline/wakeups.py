@@ -147,7 +147,7 @@ class Wakeups:
             self._turns.peers.join(event.id, event.fields.get("queues", ()))
 
     def _on_limit(self, event: Event) -> None:
-        """Look again when a limit has changed, or when a rate that holds something back refills."""
+        """Look again when a limit has changed, or when one that holds something back may have room."""
         gone = event.operation == "delete"
         if event.collection == "limits":
             self._gates.limit(event.id, None if gone else limit_of(event.fields))

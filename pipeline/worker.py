@@ -272,9 +272,9 @@ class Worker:
                     await self._meet_peers()
 
     def _freed(self, task: Task) -> None:
-        """An attempt has ended; if a limit was full that it was under, there may be work now."""
+        """An attempt has ended; if a limit was full above it, for any worker, there may be work now."""
         limits, pipeline = self.gates.limits, self._hosted[task.pipeline, task.pipeline_version]
-        if limits.any_full and limits.free(limits.of_task(pipeline[task.stage], task, pipeline)):
+        if limits.any_waits and limits.free(limits.of_task(pipeline[task.stage], task, pipeline)):
             self._wake()
 
     async def _attempts(self, committer: Committer, hand_off: HandOff) -> None:

@@ -80,11 +80,11 @@ async def until(
     raise AssertionError("not reached")
 
 
-async def reconciled(store: Store) -> None:
-    """Wait, by change events, until every role that listens has closed its gap."""
+async def reconciled(store: Store, *, roles: int = 0) -> None:
+    """Wait, by change events, until every role that listens, so many at least, has closed its gap."""
     with anyio.fail_after(60):
         async with await store.db["listeners"].watch() as changes:
-            while any(each["gap"] for each in await store.listeners.list()):
+            while len(found := await store.listeners.list()) < roles or any(each["gap"] for each in found):
                 await changes.next()
 
 

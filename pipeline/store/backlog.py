@@ -11,6 +11,7 @@ import pymongo
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 
+from pipeline.model import stage_queue, version_of
 from pipeline.store.changes import OperationTime
 from pipeline.store.driver import Doc, reading, translated
 
@@ -19,6 +20,7 @@ _KEY = ("priority", "created_at", "pipeline", "pipeline_version")
 _WHOLE = (*_KEY, "tenant", "pipeline", "document", "params", "run_at", "traceparent", "batch", "skip")
 _DUE = {"due": {"$lte": [{"$ifNull": ["$run_at", "$$NOW"]}, "$$NOW"]}}
 _WITHOUT_PRIORITY = {"priority": None}
+_NONE: Mapping[str, Collection[str]] = {}
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -28,6 +30,7 @@ class Backlog:
     def __init__(self, db: AsyncDatabase[Doc], pipelines: Mapping[str, Collection[int]]) -> None:
         self._client = db.client
         self._jobs = db["jobs"]
+        self._versions = pipelines
         self._wanted: list[Doc] = [
             {"state": "submitted", "pipeline": name, "pipeline_version": {"$in": [None, *versions]}}
             for name, versions in pipelines.items()
@@ -41,28 +44,47 @@ class Backlog:
         *,
         whole: bool,
         without: Collection[str] = (),
-        closed: Collection[str] = (),
+        closed: Mapping[str, Collection[str]] = _NONE,
     ) -> list[Doc]:
         """Return the jobs to be admitted next, at most `limit`: by priority, then by age.
 
         By index alone. What was submitted until the operation time `as_of` is among them, `without` are
-        jobs to leave out, `closed` pipelines. `due` says, by the server's clock, whether a job may begin.
+        jobs to leave out. So are those of `closed` pipelines, but for those that skip the first stage, whose
+        queues are given, one a version. `due` says, by the server's clock, whether a job may begin.
         Unless they are asked for `whole`, they have no more than what orders them.
         """
         wanted = [each for each in self._wanted if each["pipeline"] not in closed]
-        if not wanted:
+        around = self._around(closed)
+        if not (wanted or around):
             return []
         fields: Doc = dict.fromkeys(_WHOLE if whole else _KEY, 1)
         async with reading(self._client, as_of) as session:
             narrower: Doc = {"_id": {"$nin": list(without)}} if without else {}
-            found = await self._find(wanted, narrower, fields | _DUE, _ORDER, limit, session)
-            if len(found) == limit:
+            found = await self._find(around, narrower, fields | _DUE, _ORDER, limit, session)
+            full = await self._find(wanted, narrower, fields | _DUE, _ORDER, limit, session)
+            found += full
+            if len(full) == limit:
                 # No priority means 0, but sorts below all others: some may not be in a full answer.
                 # By age alone: with the priority in the order as well, the server would sort all of them.
                 narrower |= _WITHOUT_PRIORITY
                 found += await self._find(wanted, narrower, fields | _DUE, _ORDER[1:], limit, session)
         jobs = {job["_id"]: job for job in found}
         return sorted(jobs.values(), key=_precedence)[:limit]
+
+    def _around(self, closed: Mapping[str, Collection[str]]) -> list[Doc]:
+        """Return the queries of jobs that skip the first stage, of these pipelines with its queues."""
+        newest = {name: max(versions) for name, versions in self._versions.items()}
+        return [
+            {
+                "state": "submitted",
+                "pipeline": name,
+                "pipeline_version": {"$in": [None, version] if version == newest[name] else [version]},
+                "skip": stage_queue(queue).rsplit("/", 1)[1],
+            }
+            for name, queues in closed.items()
+            for queue in queues
+            for version in [version_of(queue)]
+        ]
 
     async def _find(
         self,
@@ -74,6 +96,8 @@ class Backlog:
         session: AsyncClientSession,
     ) -> list[Doc]:
         branches = [{**each, **narrower} for each in wanted]
+        if not branches:
+            return []
         query = branches[0] if len(branches) == 1 else {"$or": branches}
         return await self._jobs.find(query, fields, session=session).sort(order).limit(limit).to_list()
 

@@ -231,6 +231,16 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"state": "submitted"},
         ),
         IndexModel(
+            [
+                ("pipeline", ASCENDING),
+                ("skip", ASCENDING),
+                ("priority", DESCENDING),
+                ("created_at", ASCENDING),
+            ],
+            name="skipping",
+            partialFilterExpression={"state": "submitted", "skip": {"$exists": True}},
+        ),
+        IndexModel(
             [("document.file_id", ASCENDING)],
             name="file",
             partialFilterExpression={"document.file_id": {"$exists": True}},

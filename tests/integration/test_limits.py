@@ -163,6 +163,36 @@ async def test_what_waits_goes_on_when_its_limit_is_taken_away(store: Store) -> 
         assert {(await until(store, job)).state for job in jobs} == {"succeeded"}
 
 
+async def test_whose_task_ends_begins_what_another_worker_was_refused(store: Store) -> None:
+    entered, leave = anyio.Event(), anyio.Event()
+
+    @stage(name="held", key="scarce")
+    async def held(document: Document, context: StageContext) -> Text:
+        entered.set()
+        await leave.wait()
+        return Text(text="")
+
+    pipeline = pipeline_of(held)
+    [job] = await admitted(store, pipeline=pipeline)
+    task = await stored(store, f"{job}:held:1")
+    of_job = await store.db["jobs"].find_one_and_delete({"_id": job})
+    await store.db["tasks"].delete_one({"_id": task["_id"]})
+    assert of_job is not None
+    await Operator(store).limit("key:scarce", 1)
+    async with running(store, pipeline, WorkerSettings(reconciliation=timedelta(hours=1))) as worker:
+        await submit(Client(store), "test")
+        with anyio.fail_after(30):
+            await entered.wait()
+        # What one leaves that was refused: nobody is woken by what comes to be in a pond.
+        await store.db["jobs"].insert_one(of_job)
+        await store.db["tasks"].insert_one({**task, "queue": f"{task['queue']}#key:scarce"})
+        await store.refills.tell({("key:scarce", None): 3600.0}, "gone")
+        while not worker.gates.limits.any_waits:  # noqa: ASYNC110 -- what it has heard makes no event
+            await anyio.sleep(0.01)
+        leave.set()
+        assert (await until(store, job)).state == "succeeded"
+
+
 def test_the_longest_name_goes_first() -> None:
     limits = Limits()
     assert not limits

@@ -140,6 +140,23 @@ async def test_the_backlog_of_jobs_with_a_priority_and_without_one(crowded: Stor
     assert_by_index(answers, slack=12)  # a key of each index range that is merged
 
 
+async def test_jobs_that_skip_the_first_stage_while_it_is_paused(crowded: Store) -> None:
+    """Of the pipeline of which thousands wait that don't."""
+    waiting = [job_document("elsewhere", name="a", content=b"", skip=["read"]) for _ in range(3)]
+    other = job_document("elsewhere", name="a", content=b"", skip=["count"])
+    later = {**job_document("elsewhere", name="a", content=b"", skip=["read"]), "pipeline_version": 2}
+    await crowded.db["jobs"].insert_many([*waiting, other, later])
+    backlog = Backlog(crowded.db, {"counting": [1], "elsewhere": [1]})
+    found: list[Doc] = []
+
+    async def look() -> None:
+        found.extend(await backlog.best(8, None, whole=True, closed={"elsewhere": [ELSEWHERE]}))
+
+    answers = await profiled(crowded, look)
+    assert {each["_id"] for each in found} == {each["_id"] for each in waiting}
+    assert_by_index(answers, slack=12)
+
+
 async def test_expired(crowded: Store) -> None:
     await claimed(crowded, 5, lease_for=AT_ONCE)
     answers = await profiled(crowded, lambda: crowded.tasks.expired(64))

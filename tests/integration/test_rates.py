@@ -7,12 +7,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from pipeline import Cost, Document, Snooze, StageContext, run_stage, stage
 from pipeline.client import Client
 from pipeline.errors import DefinitionError, NotFound
+from pipeline.intake import MOST_CANDIDATES
 from pipeline.limit import Limit, Rate, Refusal
 from pipeline.operator import Operator
 from pipeline.settings import StoreSettings, WorkerSettings
@@ -25,7 +25,6 @@ from tests.support import (
     Count,
     Text,
     pipeline_of,
-    reconciled,
     running,
     submit,
     until,
@@ -233,39 +232,6 @@ async def test_what_cannot_be_a_rate(store: Store) -> None:
     assert (view.concurrency, [each.unit for each in view.rates]) == (2, ["tasks", "tokens"])
 
 
-async def test_what_a_killed_worker_was_refused_begins_on_another_when_the_rate_refills(
-    store: Store, store_settings: StoreSettings
-) -> None:
-    client = Client(store)
-    await store.pipelines.register([METERED])
-    await Operator(store).limit(ACCOUNT, rate=40, per=timedelta(seconds=8), unit="tokens")
-    never = {"MILLRACE_WORKER_RECONCILIATION": "PT1H"}
-    async with AsyncExitStack() as stack:
-        workers = {
-            name: await stack.enter_async_context(
-                worker_process(store_settings, "tests.integration.metered:METERED", "--name", name, **never)
-            )
-            for name in ("one", "two")
-        }
-        with anyio.fail_after(60):
-            async with await store.db["workers"].watch() as started:
-                while len(await store.workers.alive()) < 2:
-                    await started.try_next()
-        await reconciled(store)
-        assert (await until(store, (await submit(client, "metered", **used())).id)).state == "succeeded"
-        with anyio.fail_after(60):
-            async with await store.db["refills"].watch() as refused:
-                job = (await submit(client, "metered", **used())).id
-                told = (await refused.next())["fullDocument"]
-            async with await store.db["tasks"].watch() as moved:
-                while not await store.db["tasks"].find_one({"job": job, "queue": {"$regex": "#"}}):
-                    await moved.try_next()
-        workers[told["worker"]].kill()
-        await workers[told["worker"]].wait()
-        assert (await until(store, job)).state == "succeeded"
-    assert await violations(store) == {}
-
-
 async def test_an_idle_worker_that_was_not_refused_looks_when_it_was_told_that_a_rate_refills(
     store: Store,
 ) -> None:
@@ -283,6 +249,30 @@ async def test_an_idle_worker_that_was_not_refused_looks_when_it_was_told_that_a
         await store.refills.tell({("key:account/", "tokens"): 1.0}, "gone")
         assert (await until(store, job)).state == "succeeded"
     assert await violations(store) == {}
+
+
+async def test_what_stands_behind_more_than_one_look_sees_of_what_is_held_back_begins(store: Store) -> None:
+    """Of the same tenant, so that no fair share finds it, and with nothing else that wakes the worker."""
+    client, operator = Client(store), Operator(store)
+    await store.pipelines.register([METERED])
+    await operator.limit("key:account/", rate=40, per=HOUR, unit="tokens")
+    async with running(store, METERED, WorkerSettings(reconciliation=HOUR)) as worker:
+        assert (await until(store, (await submit(client, "metered")).id)).state == "succeeded"
+        refused = await submit(client, "metered")
+        async with await store.db["tasks"].watch() as moved:
+            while not await store.db["tasks"].find_one({"job": refused.id, "queue": {"$regex": "#"}}):
+                await moved.next()
+        await operator.pause(WORK)
+        await worker.gates.known(WORK, closed=True)
+        [job] = await admitted(store, pipeline=METERED)
+        template = await stored(store, f"{job}:work:1")
+        await store.db["tasks"].insert_many(
+            [{**template, "_id": f"{template['_id']}{number}"} for number in range(2 * MOST_CANDIDATES)]
+        )
+        [last] = await admitted(store, pipeline=METERED)
+        await store.db["tasks"].update_one({"job": last}, {"$set": {"key": "account/b"}})
+        await operator.resume(WORK)
+        assert (await until(store, last)).state == "succeeded"
 
 
 async def test_one_limit_of_a_subject_is_taken_away(store: Store) -> None:

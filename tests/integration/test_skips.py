@@ -60,6 +60,19 @@ async def test_a_stage_that_is_paused_is_not_begun_by_a_job_that_skips_all_befor
         assert (await until(store, job.id)).state == "succeeded"
 
 
+@pytest.mark.parametrize("paused", ["read", "shout"])
+async def test_a_job_does_not_wait_for_a_paused_stage_that_it_skips(store: Store, paused: str) -> None:
+    client, operator = Client(store), Operator(store)
+    async with running(store, SKIPPING) as worker:
+        await operator.pause(f"stage:skipping/{paused}")
+        await worker.gates.known(f"stage:skipping/{paused}", closed=True)
+        waits = await submit(client, "skipping")
+        job = await submit(client, "skipping", skip=["read", "shout", "measure"])
+        assert (await until(store, job.id)).state == "succeeded"
+        view = await client.get(waits.id)
+        assert (view.state, view.stages[1].state) != ("succeeded", "succeeded")
+
+
 @pytest.mark.parametrize("skip", [["shout", "size"], ["read", "shout", "measure"]])
 async def test_what_is_left_runs_and_everything_is_shown(store: Store, skip: list[str]) -> None:
     client = Client(store)
