@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathNumber
+from pydantic import ValidationError
 
 from api.problems import answers
 from api.services import AClient, AJobId
 from pipeline.client import Client
+from pipeline.errors import PermanentError
 from pipeline.processes import Processes
 from stages.ocr.reader import draw_page
 from stages.ocr.settings import PageSettings
@@ -44,9 +46,9 @@ async def page_image(
 ) -> Response:
     """Return the picture of a page of a PDF or of an image, as a PNG of at most 4,000 pixels a side.
 
-    `dpi` counts for PDFs; an image's own pixels are returned. With `redacted` the words that the job's
-    newest run of `redact` masked are painted over; a page of which their places aren't known is refused.
-    What was not read as text, such as handwriting, stays to be seen.
+    `dpi` counts for PDFs; an image's own pixels are returned. With `redacted` the words are painted over
+    that the stage `redact` masked in the run that is the job's result; a page of which their places aren't
+    known is refused. What was not read as text, such as handwriting, stays to be seen.
     """
     black = await _black_boxes(client, job, number) if redacted else []
     children: Processes = request.app.state.children
@@ -63,4 +65,12 @@ async def page_image(
 
 
 async def _black_boxes(client: Client, job: str, number: int) -> list[Box]:
-    return black_boxes(RedactedOutput.model_validate(await client.output(job, redact.name)), number)
+    output = await client.output(job, redact.name)
+    try:
+        masked = RedactedOutput.model_validate(output)
+    except ValidationError as error:
+        raise PermanentError(
+            f"the output of this job's stage `{redact.name}` is not that of the built-in one: nobody knows "
+            "what to black out; use `stages.redact.redact` in its pipeline"
+        ) from error
+    return black_boxes(masked, number)

@@ -4,15 +4,17 @@ import json
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-from pipeline import Pipeline
+from pipeline import Document, Pipeline, Stage, StageContext, stage
 from pipeline.store import Store
 from stages.ocr import ocr
+from stages.outputs import MaskedMention, Page, RedactedOutput
 from tests.integration.api_server import serving
 from tests.ocr_documents import SENTENCES, draw_pdf, write_lines
-from tests.support import COUNTING
+from tests.support import COUNTING, Text, pipeline_of, running, until
 
 PAPERS = Pipeline("papers", [ocr])
 
@@ -54,3 +56,41 @@ async def test_pages_that_have_no_picture(store: Store, tmp_path: Path) -> None:
                 "application/problem+json",
             )
             assert words in answer.json()["detail"]
+
+
+@stage(name="redact")
+async def other(document: Document, context: StageContext) -> Text:
+    """Bears the name of the built-in stage, and tells of no masks."""
+    return Text(text="")
+
+
+@stage(name="redact")
+async def without_a_box(document: Document, context: StageContext) -> RedactedOutput:
+    mention = MaskedMention(placeholder="[PERSON_1]", start=0, page=2, boxes=[], text=None)
+    pages = [Page(number=each, text="", method="text", width=1, height=1) for each in (1, 2)]
+    return RedactedOutput(
+        text="[PERSON_1]", pages=pages, engine="x", entities=[], masks=[], mentions=[mention]
+    )
+
+
+@pytest.mark.parametrize(
+    ("redacting", "number", "status", "words"),
+    [
+        (None, 1, 404, "redact"),
+        (other, 1, 422, "is not that of the built-in one"),
+        (without_a_box, 2, 422, "page 2 has 1 masked mentions without a box"),
+        (without_a_box, 3, 422, "page 3 was not read"),
+    ],
+)
+async def test_a_page_of_which_nobody_knows_what_to_black_out_is_refused(
+    store: Store, tmp_path: Path, redacting: Stage | None, number: int, status: int, words: str
+) -> None:
+    pipeline = pipeline_of(redacting or other)
+    async with serving(store.settings, (COUNTING, pipeline)) as served:
+        job = await served.submit(pdf(tmp_path), "a.pdf", pipeline=pipeline.name)
+        if redacting is not None:
+            async with running(store, pipeline):
+                await until(store, job["id"])
+        answer = await served.http.get(f"/v1/jobs/{job['id']}/pages/{number}/image?redacted=true")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert words in answer.json()["detail"]
