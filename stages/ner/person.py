@@ -26,6 +26,8 @@ _WITH_ROLE = re.compile(
     re.MULTILINE,
 )
 _CLOSING = re.compile(rf"(?<!\w)(?i:{cues.CLOSINGS}),?[ ]?\n\s{{0,20}}{_TITLES}{NAME}[ ]*(?=\n|\Z|,)")
+# The name in print below a signature.
+_PRINTED = re.compile(rf"\s{{1,20}}(?P<title>{_TITLES}){NAME}[ ]*(?=\n|\Z|,)")
 _SALUTATION = re.compile(rf"(?<!\w)(?:{cues.SALUTATIONS})[ ]{NAME}(?=[ ]?[,!:\n])")
 _MAILBOX = re.compile(rf"(?:(?<=[\s\"'])|^){NAME}[\"']?[ ]?(?=<[^\s<>@]{{1,64}}@)")
 _HEADER = re.compile(
@@ -57,7 +59,6 @@ _PATTERNS = (
     (_MAILBOX, 0.9, True, False),
     (_LABELLED, 0.85, False, False),
     (_HEADER, 0.85, False, False),
-    (_CLOSING, 0.85, True, False),
     (_WITH_ROLE, 0.8, False, False),
     (_SALUTATION, 0.7, True, False),
     (_RELATED, 0.75, False, False),
@@ -93,6 +94,7 @@ def _by_cue(text: str, *, spanish: bool) -> Iterator[Span]:
             span = name_at(text, *match.span("name"), score, alone=alone, titled=titled)
             if span is not None:
                 yield span
+    yield from _signed(text)
     if spanish:
         for match in _DON.finditer(text):
             span = name_at(text, *match.span("name"), 0.95, alone=False)
@@ -100,6 +102,23 @@ def _by_cue(text: str, *, spanish: bool) -> Iterator[Span]:
                 yield span
     for label in _LIST.finditer(text):
         yield from _listed(text, label.end())
+
+
+def _signed(text: str) -> Iterator[Span]:
+    """Yield the names at the ends of letters, without what OCR reads of a signature above the printed name."""
+    for match in _CLOSING.finditer(text):
+        span = name_at(text, *match.span("name"), 0.85, alone=True)
+        if span is not None and not _scribbled(text, span):
+            yield span
+
+
+def _scribbled(text: str, span: Span) -> bool:
+    """Return whether this is one word that is no given name, above a name with a title or a given name."""
+    word = text[span.start : span.end]
+    if len(word.split()) > 1 or word in given_names():
+        return False
+    printed = _PRINTED.match(text, span.end)
+    return printed is not None and bool(printed["title"] or printed["name"].split()[0] in given_names())
 
 
 def _listed(text: str, position: int) -> Iterator[Span]:
