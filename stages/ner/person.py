@@ -105,7 +105,7 @@ def _by_cue(text: str, *, spanish: bool) -> Iterator[Span]:
 
 
 def _signed(text: str) -> Iterator[Span]:
-    """Yield the names at the ends of letters, without what OCR reads of a signature above the printed name."""
+    """Yield the names that end letters, without what OCR reads of a signature above the printed one."""
     for match in _CLOSING.finditer(text):
         span = name_at(text, *match.span("name"), 0.85, alone=True)
         if span is not None and not _scribbled(text, span):
