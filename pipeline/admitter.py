@@ -55,9 +55,9 @@ class Admitter:
         """Admit jobs, as the backlog gives them; returns the first tasks of those that `hold` begins.
 
         Those that are not due or skip their first stage, and all without `hold`, get a task that waits to
-        be claimed, in the pond of `blocker` when that is given. Those whose params no stage takes or can't
-        be decrypted here, or that skip stages which can't be skipped, fail. Jobs that others admitted, or
-        that were cancelled, are left out.
+        be claimed, of those that are due in the pond of `blocker` when that is given. Those whose params no
+        stage takes or can't be decrypted here, or that skip stages which can't be skipped, fail. Jobs that
+        others admitted, or that were cancelled, are left out.
         """
         crash_point("admit.seen")
         traced = telemetry.traced()
@@ -65,7 +65,8 @@ class Admitter:
         begins: list[Begin | None] = []
         for job in jobs:
             try:
-                change, begin = self._change(job, hold if job["due"] else None, blocker, traced=traced)
+                now = (hold, blocker) if job["due"] else (None, None)
+                change, begin = self._change(job, *now, traced=traced)
             except (KeyError, TypeError, ValueError) as error:
                 self._refuse(job["_id"], f"it is malformed ({error!r}), inserted past the validator")
                 continue

@@ -6,14 +6,14 @@ parked, as a service that it uses is away. Closed stages are not looked at; what
 in an open queue is put into a pond.
 """
 
-import random
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 
 import anyio
 
 from pipeline.breaker import Breaker
-from pipeline.limit import Limit
+from pipeline.limit import Limit, Mark
 from pipeline.limits import Limits
 from pipeline.model import SERVICE, pipeline_of, pond_name, subject_of
 from pipeline.services import Services
@@ -43,10 +43,12 @@ class Gates:
         self._closed: set[str] = set()
         """What is paused, the stages that are parked, and the services that park only their own tasks."""
         self._out: set[str] = set()
-        self._ponds: set[str] = set()
+        self._ponds: dict[str, None] = {}
+        """In which something may be, those first that were looked at least lately."""
+        self._noted: dict[str, None] = {}
+        """Those that were noted since all began to be read."""
         self._tenants = False
-        self._met: set[str] = set()
-        self.limits = Limits(units)
+        self.limits = Limits(units, opened=self._note)
         self.services = Services(worker, apart=apart)
         self.services.watchers.append(self._settle)
         self._changed = anyio.Event()
@@ -55,14 +57,14 @@ class Gates:
 
     def replace(self, paused: Iterable[str], ponds: Iterable[str]) -> None:
         """Note all that is paused, and the ponds in which something is."""
-        self._paused, self._ponds = set(paused), set(ponds)
+        self._paused, self._ponds = set(paused), dict.fromkeys(ponds)
         self._tenants = any(each.startswith("tenant:") for each in self._paused)
         self._settle()
 
     def _settle(self) -> None:
         """Find out what is closed; what a service has held back that is back is looked for."""
         out = self.services.out
-        self._ponds |= {pond_name(queue, each) for each in self._out - out for queue in self._queues}
+        self._note(self._out - out)
         self._out = out
         self._closed = self._paused | self.services.parked | out
         self._changed.set()
@@ -78,27 +80,44 @@ class Gates:
         """
         heard = -1
         while heard != self.heard:
-            heard = self.heard
+            heard, self._noted = self.heard, {}
             controlled = await controls.list(as_of)
             found = await limits.list(as_of)
-            met = await limits.met() if found else []
             filled = await ponds.filled(self._queues)
-        self._met = set(met)
         self.limits.replace(found)
         breakers = {each["_id"].removeprefix(SERVICE): breaker_of(each) for each in controlled}
         now = controlled[0]["now"] if controlled else None
         self.services.replace({name: each for name, each in breakers.items() if each is not None}, now)
-        self.replace([each["_id"] for each in controlled if not each["_id"].startswith(SERVICE)], filled)
+        paused = [each["_id"] for each in controlled if not each["_id"].startswith(SERVICE)]
+        self.replace(paused, [*filled, *self._noted])
 
     def limit(self, subject: str, limit: Limit | None) -> None:
-        """A limit was set, or taken away: what it has held back is looked for."""
+        """A limit was set, or taken away: what is known to be in ponds is looked at."""
         self.heard += 1
         self.limits.set(subject, limit)
-        self._ponds |= {pond_name(queue, each) for each in self._met for queue in self._queues}
 
-    def meet(self, subject: str) -> None:
-        """Something was claimed under a subject for the first time: it may have ponds from now on."""
-        self._met.add(subject)
+    def hear(self, mark: Mark, wait: float) -> None:
+        """Some worker has told that a limit holds something back for so many seconds."""
+        self._note([mark[0]])
+        self.limits.hear(mark, wait)
+
+    def hold_back(self, subject: str) -> None:
+        """Something was put into a pond of a subject."""
+        self._note([subject])
+
+    def emptied(self, ponds: Iterable[str]) -> bool:
+        """Nothing is left in these; True when anything was thought to be."""
+        before = len(self._ponds)
+        for pond in ponds:
+            self._ponds.pop(pond, None)
+        return len(self._ponds) < before
+
+    def _note(self, subjects: Iterable[str]) -> None:
+        """These may have something in ponds, beside any queue. A full stage has none: it isn't looked at."""
+        held = [each for each in subjects if not each.startswith("stage:")]
+        ponds = dict.fromkeys(pond_name(queue, each) for each in held for queue in self._queues)
+        self._ponds |= ponds
+        self._noted |= ponds
 
     def close(self, subject: str) -> None:
         """A subject was paused."""
@@ -108,8 +127,8 @@ class Gates:
     def open(self, subject: str) -> None:
         """A subject was resumed: what it has held back is looked for."""
         self.heard += 1
-        ponds = {pond_name(queue, subject) for queue in self._queues}
-        self.replace(self._paused - {subject}, self._ponds | ponds)
+        self._note([subject])
+        self.replace(self._paused - {subject}, self._ponds)
 
     def know(self, subject: str, breaker: Breaker | None) -> None:
         """A service's breaker has changed; None: it is closed."""
@@ -137,16 +156,24 @@ class Gates:
         return self._tenants or self.limits.any_full or bool(self._out)
 
     def queues(self, *, probing: bool = False) -> list[str]:
-        """Return the queues to claim from; `probing`: of the parked stages of which one attempt may begin."""
+        """Return the stages' queues to claim from; `probing`: of the parked ones of which one may begin."""
         if self._free:
             return self._queues
-        passes = self._lets_probe if probing else self._passes
-        subjects = self._subjects() | (self._out if probing else set())
-        held = {*self._ponds, *(pond_name(q, s) for s in subjects for q in self._queues)}
-        ponds = [each for each in held if passes(each)]
-        if len(ponds) > MOST_PONDS:
-            ponds = random.sample(ponds, MOST_PONDS)
-        return [each for each in self._queues if passes(each)] + ponds
+        return [each for each in self._queues if self._lets(each, probing)]
+
+    def ponds(self, *, probing: bool = False) -> list[str]:
+        """Return the ponds to claim from with one look, at most `MOST_PONDS`; the others come next.
+
+        What is looked at goes to the end of the line: tell with `emptied` in which nothing was.
+        """
+        held: Iterable[str] = self._ponds
+        if probing:
+            held = {**self._ponds, **{pond_name(q, s): None for s in self._out for q in self._queues}}
+        chosen = list(islice((each for each in held if self._lets(each, probing)), MOST_PONDS))
+        for pond in chosen:
+            if pond in self._ponds:
+                self._ponds[pond] = self._ponds.pop(pond)
+        return chosen
 
     def closed(
         self, first_queues: Mapping[str, Sequence[str]], *, probing: bool = False
@@ -158,8 +185,11 @@ class Gates:
         """
         if self._free:
             return {}
-        passes = self._lets_probe if probing else self._passes
-        closed = {name: queues for name, queues in first_queues.items() if not any(map(passes, queues))}
+        closed = {
+            name: queues
+            for name, queues in first_queues.items()
+            if not any(self._lets(each, probing) for each in queues)
+        }
         return {
             name: () if probing or f"pipeline:{name}" in self._closed else queues
             for name, queues in closed.items()
@@ -192,9 +222,8 @@ class Gates:
         """True while there is nothing to be heeded."""
         return not (self._closed or self._ponds or self.limits)
 
-    def _subjects(self) -> set[str]:
-        """Return the limited subjects that may have ponds."""
-        return {each for each in self._met if self.limits.of(each) is not None}
+    def _lets(self, queue: str, probing: bool) -> bool:
+        return self._lets_probe(queue) if probing else self._passes(queue)
 
     def _passes(self, queue: str) -> bool:
         """Tell whether tasks of a queue, or of a pond, may begin."""

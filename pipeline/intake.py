@@ -13,17 +13,15 @@ from itertools import groupby
 from typing import Any
 
 from pipeline.admitter import Admitter
+from pipeline.candidate import Candidate
 from pipeline.fairness import Fairness
-from pipeline.gates import Gates
+from pipeline.gates import MOST_PONDS, Gates
 from pipeline.hosted import Hosted
-from pipeline.limit import Refusal
 from pipeline.model import PRIORITY_RANGE, Hold, Task, tenant_of
 from pipeline.outages import Outages
+from pipeline.rationing import Rationing, Under
 from pipeline.store.backlog import Backlog, priority_of
 from pipeline.store.changes import OperationTime
-from pipeline.store.permits import Permits, Wanted
-from pipeline.store.ponds import Ponds
-from pipeline.store.refills import Refills
 from pipeline.store.tasks import Tasks, one_kind, runs_alone
 from pipeline.turns import Turns
 
@@ -33,16 +31,7 @@ MOST_CANDIDATES = 1024
 MOST_AT_ONCE = 256
 """Begun at once: their documents may be inside, and are held in memory."""
 
-HIGHEST = PRIORITY_RANGE[1]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Candidate:
-    document: Mapping[str, Any]
-    job: str
-    queue: str
-    priority: int
-    ready: bool
+LOWEST, HIGHEST = PRIORITY_RANGE
 
 
 @dataclass(slots=True)
@@ -53,6 +42,8 @@ class _Hints:
     jobs: bool = True
     priority: int | None = HIGHEST
     """Of the best that waits; None when nothing does."""
+    behind: bool = False
+    """There are ponds that this look has left out, and some that it need not look at again."""
 
 
 @dataclass(slots=True)
@@ -72,9 +63,7 @@ class Intake:
         *,
         tasks: Tasks,
         backlog: Backlog,
-        ponds: Ponds,
-        permits: Permits,
-        refills: Refills,
+        rationing: Rationing,
         fairness: Fairness,
         admitter: Admitter,
         turns: Turns,
@@ -87,9 +76,7 @@ class Intake:
     ) -> None:
         self._tasks = tasks
         self._backlog = backlog
-        self._ponds = ponds
-        self._permits = permits
-        self._refills = refills
+        self._rationing = rationing
         self._fairness = fairness
         self._admitter = admitter
         self._turns = turns
@@ -171,15 +158,16 @@ class Intake:
             return Haul()
         self._note_what_is_left(ready, jobs, chosen, limit)
         if not chosen:
-            return Haul(more=len(ready) + len(jobs) < found)  # behind what was put into ponds, or in these
+            # There may be more behind what was put into ponds, in these, and in others.
+            return Haul(more=len(ready) + len(jobs) < found or self._hints.behind)
         tasks = await self._begin(chosen)
         self._outages.assign(services, tasks)
         return Haul(tasks, more=self._hints.tasks or self._hints.jobs)
 
-    async def _begin(self, chosen: Sequence[_Candidate]) -> list[Task]:
+    async def _begin(self, chosen: Sequence[Candidate]) -> list[Task]:
         """Claim and admit what was chosen, or as much of it as others and limits let."""
         tasks: list[Task] = []
-        under = self._under_limits(chosen)
+        under = self._rationing.under(chosen)
         claims = [each for each in chosen if each.ready and not under[each]]
         admissions = [each.document for each in chosen if not each.ready and not under[each]]
         if claims:
@@ -194,82 +182,25 @@ class Intake:
             self.hint(tasks=True, jobs=bool(admissions))
         return tasks
 
-    async def _claim(self, chosen: Sequence[_Candidate]) -> list[Task]:
+    async def _claim(self, chosen: Sequence[Candidate]) -> list[Task]:
         ids = [each.document["_id"] for each in chosen]
         from_ponds = any("#" in each.queue for each in chosen)
         return await self._tasks.take(ids, len(ids), self._worker, self._lease_for, from_ponds=from_ponds)
 
-    def _under_limits(self, chosen: Sequence[_Candidate]) -> dict[_Candidate, tuple[str, ...]]:
-        """Return the limited subjects that each belongs to.
-
-        A job's key is made when it is admitted: until then any limit on keys may be its own, if its first
-        stage has one.
-        """
-        limits = self._gates.limits
-        if not limits:
-            return dict.fromkeys(chosen, ())
-        keyed = self._hosted.keyed if limits.on_keys else frozenset[str]()
-        return {
-            each: limits.over(each.queue, tenant_of(each.job), each.document.get("key"))
-            + (("key:*",) if not each.ready and each.queue in keyed else ())
-            for each in chosen
-        }
-
-    async def _take_within(self, under: Mapping[_Candidate, tuple[str, ...]]) -> list[Task]:
+    async def _take_within(self, under: Under) -> list[Task]:
         """Claim what limits let; jobs are admitted for that, and claimed with the next look."""
         jobs = [each.document for each, subjects in under.items() if subjects and not each.ready]
         if jobs:
             await self._admit(jobs, None)
-        limits = self._gates.limits
-        own = {
-            subject: limit
-            for subjects in under.values()
-            for subject in subjects
-            if (limit := limits.of(subject)) is not None
-        }
-        wanted = [
-            Wanted(
-                each.document["_id"],
-                tuple(subject for subject in subjects if subject in own),
-                each.document.get("cost") or {},
-            )
-            for each, subjects in under.items()
-            if subjects and each.ready
-        ]
-        if not wanted:
-            return []
-        tasks, refused = await self._tasks.take_within(
-            self._permits, wanted, own, self._worker, self._lease_for
-        )
-        # What was refused by a limit that has changed meanwhile is asked for again.
-        standing = {
-            task: each for task, each in refused.items() if limits.of(each.subject) == own[each.subject]
-        }
-        limits.fill(standing.values())
-        if untold := limits.untold(standing.values()):
-            await self._refills.tell(untold, self._worker)
-        await self._hold_back(standing)
-        return tasks
-
-    async def _hold_back(self, refused: Mapping[str, Refusal]) -> None:
-        """Put refused tasks where no claim meets them; a stage that is full isn't looked at anyway."""
-        for subject in {each.subject for each in refused.values()}:
-            self._gates.meet(subject)
-            if not subject.startswith("stage:"):
-                await self._ponds.put(
-                    [task for task, each in refused.items() if each.subject == subject], subject
-                )
+        return await self._rationing.take(under)
 
     async def _candidates(
         self, hints: _Hints, limit: int, *, probing: bool
-    ) -> tuple[list[_Candidate], list[_Candidate]]:
+    ) -> tuple[list[Candidate], list[Candidate]]:
         ready: list[Mapping[str, Any]] = []
         jobs: list[Mapping[str, Any]] = []
         if hints.tasks:
-            queues = self._gates.queues(probing=probing)
-            ready += await self._tasks.ready(queues, limit)
-            if len(ready) >= limit:
-                ready += await self._fairness.ready(ready, queues)
+            ready += await self._ready(limit, probing=probing)
         if hints.jobs:
             whole = self._turns.peers.alone and not self._gates.holds_back
             jobs += await self._backlog.best(
@@ -283,9 +214,22 @@ class Intake:
                 others = await self._fairness.submitted(jobs, self._as_of)
                 jobs += [each for each in others if self._begins_here(each)]
         return (
-            [_Candidate(each, each["job"], each["queue"], int(each["priority"]), True) for each in ready],
-            [_Candidate(each, each["_id"], self._first_of(each), priority_of(each), False) for each in jobs],
+            [Candidate(each, each["job"], each["queue"], int(each["priority"]), True) for each in ready],
+            [Candidate(each, each["_id"], self._first_of(each), priority_of(each), False) for each in jobs],
         )
+
+    async def _ready(self, limit: int, *, probing: bool) -> list[Mapping[str, Any]]:
+        """Return the best ready tasks, and what others of their tenants' would begin; note empty ponds."""
+        ponds = self._gates.ponds(probing=probing)
+        queues = [*self._gates.queues(probing=probing), *ponds]
+        ready: list[Mapping[str, Any]] = [*await self._tasks.ready(queues, limit)]
+        if len(ready) >= limit:
+            return [*ready, *await self._fairness.ready(ready, queues)]
+        emptied = self._gates.emptied(set(ponds).difference(each["queue"] for each in ready))
+        if len(ponds) == MOST_PONDS and (emptied or ready):
+            self.hint(jobs=False, priority=LOWEST)  # there may be others
+            self._hints.behind = emptied
+        return ready
 
     def _first_of(self, job: Mapping[str, Any]) -> str:
         return self._hosted.first_queue(job["pipeline"], job.get("pipeline_version")) or ""
@@ -295,10 +239,10 @@ class Intake:
         return job["_id"] not in self._admitter.refused and self._first_of(job) in self._gates.queues()
 
     async def _without_blocked(
-        self, ready: list[_Candidate], jobs: list[_Candidate]
-    ) -> tuple[list[_Candidate], list[_Candidate]]:
+        self, ready: list[Candidate], jobs: list[Candidate]
+    ) -> tuple[list[Candidate], list[Candidate]]:
         """Return what nothing holds back; the rest is put into ponds, where nobody meets it again."""
-        blocked: dict[tuple[str, bool], list[_Candidate]] = defaultdict(list)
+        blocked: dict[tuple[str, bool], list[Candidate]] = defaultdict(list)
         for each in (*ready, *jobs):
             key, service = each.document.get("key"), each.document.get("service")
             blocker = self._gates.blocker(each.queue, tenant_of(each.job), key, service)
@@ -306,9 +250,10 @@ class Intake:
                 blocked[blocker, each.ready].append(each)
         for (blocker, are_tasks), held in blocked.items():
             if are_tasks:
-                await self._ponds.put([each.document["_id"] for each in held], blocker)
+                await self._rationing.hold_back([each.document["_id"] for each in held], blocker)
                 self.hint(jobs=False)
                 continue
+            self._gates.hold_back(blocker)
             for start in range(0, len(held), MOST_AT_ONCE):
                 some = [each.document for each in held[start : start + MOST_AT_ONCE]]
                 await self._admit(some, None, blocker)
@@ -319,11 +264,12 @@ class Intake:
             [each for each in jobs if each.document["_id"] not in out],
         )
 
-    def _choose(self, candidates: Sequence[_Candidate], free: int) -> list[_Candidate]:
+    def _choose(self, candidates: Sequence[Candidate], free: int) -> list[Candidate]:
         """Return the best, those that others are about to begin left out."""
         peers = self._turns.peers
         open_ = [each for each in candidates if not self._others(each)]
         open_.sort(key=lambda each: -each.priority)  # stable: ready ones first, then by age
+        open_ = self._rationing.bounded(open_)
         if len(open_) > free:
             open_ = self._fairly(open_)
         if peers.alone:
@@ -333,18 +279,18 @@ class Intake:
         own = [each for each in best if peers.first(each.job, each.queue)]
         return own[:free] or random.sample(best, min(free, len(best)))
 
-    def _fairly(self, best: Sequence[_Candidate]) -> list[_Candidate]:
+    def _fairly(self, best: Sequence[Candidate]) -> list[Candidate]:
         """Return these, by priority, with those of one priority in the order of the tenants' shares."""
-        ordered: list[_Candidate] = []
+        ordered: list[Candidate] = []
         for _, equal in groupby(best, key=lambda each: each.priority):
             ordered += self._fairness.shares.order(list(equal), lambda each: tenant_of(each.job))
         return ordered
 
     def _note_what_is_left(
         self,
-        ready: Sequence[_Candidate],
-        jobs: Sequence[_Candidate],
-        chosen: Sequence[_Candidate],
+        ready: Sequence[Candidate],
+        jobs: Sequence[Candidate],
+        chosen: Sequence[Candidate],
         limit: int,
     ) -> None:
         taken = {each.document["_id"] for each in chosen}
@@ -356,7 +302,7 @@ class Intake:
                 best = max(each.priority for each in left or found)
                 self.hint(tasks=found is ready, jobs=found is jobs, priority=best)
 
-    def _others(self, candidate: _Candidate) -> bool:
+    def _others(self, candidate: Candidate) -> bool:
         """Tell whether this is for others to begin, or for nobody."""
         return self._turns.others(candidate.job) or candidate.job in self._admitter.refused
 

@@ -34,9 +34,17 @@ GRACE = 2.0
 class Limits:
     """One worker's view of the limits."""
 
-    def __init__(self, units: Mapping[str, Collection[str]] | None = None) -> None:
-        """Make one; `units` are those that the stages cost which are claimed here, by queue."""
+    def __init__(
+        self,
+        units: Mapping[str, Collection[str]] | None = None,
+        opened: Callable[[Iterable[str]], object] = list,
+    ) -> None:
+        """Make one; `units` are those that the stages cost which are claimed here, by queue.
+
+        `opened` is called with subjects that may have room again, before anybody looks.
+        """
         self._units = units or {}
+        self._opened = opened
         self._limits: dict[str, Limit] = {}
         self._full: dict[Mark, float] = {}
         self._told: dict[Mark, float] = {}
@@ -122,7 +130,9 @@ class Limits:
     def free(self, subjects: Iterable[str]) -> bool:
         """Something of these has ended here; True when too many of one of them ran, for any worker."""
         marks: list[Mark] = [(each, None) for each in subjects]
-        return self._open(marks) or not self._told.keys().isdisjoint(marks)
+        told = [mark for mark in marks if mark in self._told]
+        self._opened(subject for subject, _ in told)
+        return self._open(marks) or bool(told)
 
     def refill(self, accounts: Iterable[Account]) -> bool:
         """Something was given back to these rates; True when one of them had not enough."""
@@ -130,6 +140,7 @@ class Limits:
 
     def _open(self, marks: Iterable[Mark]) -> bool:
         opened = [each for each in marks if self._full.pop(each, None) is not None]
+        self._opened(subject for subject, _ in opened)
         return bool(opened)
 
     @property
@@ -163,6 +174,7 @@ class Limits:
             unheard = [mark for mark, until in self._told.items() if until + GRACE <= now]
             for mark in unheard:
                 del self._told[mark]
+            self._opened(subject for subject, _ in unheard)
             if self._open(over) or unheard:
                 wake()
 

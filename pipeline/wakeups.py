@@ -72,7 +72,7 @@ class Wakeups:
                 self._on_worker(event)
             case "controls":
                 self._on_control(event)
-            case "limits" | "refills" | "permits":
+            case "limits" | "refills":
                 self._on_limit(event)
             case "budgets":
                 self._wake(as_of=cluster_time(event.token))
@@ -152,10 +152,8 @@ class Wakeups:
         if event.collection == "limits":
             self._gates.limit(event.id, None if gone else limit_of(event.fields))
             self._wake(as_of=cluster_time(event.token))
-        elif event.collection == "permits":
-            self._gates.meet(event.id)
         elif "wait" in event.fields:  # a collection that is dropped tells of none
-            self._gates.limits.hear(*refill_of(event.id, event.fields))
+            self._gates.hear(*refill_of(event.id, event.fields))
 
     def _on_control(self, event: Event) -> None:
         """Close a gate at once; when one opens, look for what waited behind it."""

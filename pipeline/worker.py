@@ -33,6 +33,7 @@ from pipeline.model import Task, queue_name
 from pipeline.outages import Outages
 from pipeline.patience import until_available
 from pipeline.processes import Processes
+from pipeline.rationing import Rationing
 from pipeline.rescuer import Rescuer
 from pipeline.runner import Runner
 from pipeline.settings import WorkerSettings
@@ -234,12 +235,20 @@ class Worker:
         return listener, wakeups
 
     def _make_intake(self, admitter: Admitter, hand_off: HandOff, permits: Permits) -> Intake:
-        return Intake(
+        rationing = Rationing(
             tasks=self._tasks,
-            backlog=self._backlog,
             ponds=self._store.ponds,
             permits=permits,
             refills=self._store.refills,
+            gates=self.gates,
+            hosted=self._hosted,
+            worker=self.name,
+            lease_for=self._settings.lease,
+        )
+        return Intake(
+            tasks=self._tasks,
+            backlog=self._backlog,
+            rationing=rationing,
             fairness=Fairness(self._store.tenants, self._backlog),
             admitter=admitter,
             turns=self._turns,

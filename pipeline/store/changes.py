@@ -123,7 +123,7 @@ def _watching(*events: Doc) -> Stages:
 _CREATED: Doc = {"operationType": {"$in": ["insert", "replace"]}}
 _PEERS: Doc = {"ns.coll": "workers", "operationType": {"$in": ["insert", "delete"]}}
 _CONTROLS: Doc = {
-    "ns.coll": {"$in": ["controls", "limits", "permits", "budgets", "refills"]},
+    "ns.coll": {"$in": ["controls", "limits", "budgets", "refills"]},
     "operationType": {"$in": ["insert", "replace", "delete"]},
 }
 _BATCHES: Doc = {"ns.coll": "batches", "operationType": {"$in": ["insert", "replace", "update"]}}
@@ -161,7 +161,6 @@ WORK = _watching(
                 "workers",
                 "controls",
                 "limits",
-                "permits",
                 "schedules",
                 "budgets",
                 "refills",

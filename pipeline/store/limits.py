@@ -1,7 +1,7 @@
 """Limits as operators have set them, by subject, and how many tasks run under each."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -58,11 +58,6 @@ class Limits:
         async with reading(self._db.client, as_of) as session:
             found = await self._limits.find({}, session=session).sort("_id", 1).to_list()
         return {each["_id"]: limit_of(each) for each in found}
-
-    @translated
-    async def met(self) -> Sequence[str]:
-        """Return the subjects under which anything was ever claimed."""
-        return [each["_id"] async for each in self._permits.find({}, {"_id": 1})]
 
     @translated
     async def running(self, session: AsyncClientSession | None = None) -> Counter[str]:
