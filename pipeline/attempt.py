@@ -20,6 +20,7 @@ from pipeline.model import StageOutput, Task
 from pipeline.patience import until_available
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
+from pipeline.remembering import Remembering
 from pipeline.services import Services
 from pipeline.stage import Stage
 from pipeline.store import Store
@@ -56,6 +57,7 @@ class Attempt:
         self._version = stage.version
         self._prefix = f"{stage.version}.{holding.task.input.sha256[:16]}."
         self._allowance = Allowance(desk.store, holding.task)
+        self._remembering = Remembering(desk.store.memories, holding.task, stage.version)
         self.told: Progress | None = None
         """The last progress of this attempt."""
 
@@ -120,18 +122,16 @@ class Attempt:
         await self._holding.trusted()
 
     async def recall(self, key: Mapping[str, Any]) -> tuple[Any] | None:
-        """Return what this stage remembers of earlier jobs of the tenant, None where it is nothing."""
-        memory = self._desk.store.memory
-        return await until_available(
-            lambda: memory.recall(self._task, self._version, key), "remembering what was done before"
-        )
+        """See `Remembering.recall`."""
+        return await self._remembering.recall(key)
 
     async def keep(self, key: Mapping[str, Any], value: Any, lifetime: timedelta) -> None:
-        """Remember a value for later jobs of the tenant."""
-        memory = self._desk.store.memory
-        await until_available(
-            lambda: memory.keep(self._task, self._version, key, value, lifetime), "keeping what was done"
-        )
+        """See `Remembering.keep`."""
+        await self._remembering.keep(key, value, lifetime)
+
+    async def give_up_making(self, key: Mapping[str, Any]) -> None:
+        """See `Remembering.give_up`."""
+        await self._remembering.give_up(key)
 
     async def may_spend(self, own: Budget | None, *, unpriced: str | None) -> bool:
         """Check the budgets; False when there is none.

@@ -26,11 +26,19 @@ class AttemptServices(Notes, Accounts, Protocol):
         ...
 
     async def recall(self, key: Mapping[str, Any]) -> tuple[Any] | None:
-        """Return the value that this stage remembers under a key, of this tenant's jobs; else None."""
+        """Return the value that this stage remembers under a key, of this tenant's jobs.
+
+        None: it is this attempt's to make, and to `keep` or give up; others wait for it, as this waits for
+        one that another makes.
+        """
         ...
 
     async def keep(self, key: Mapping[str, Any], value: Any, lifetime: timedelta) -> None:
         """Remember a value for this stage and tenant, durably."""
+        ...
+
+    async def give_up_making(self, key: Mapping[str, Any]) -> None:
+        """Let others make what was this attempt's to make."""
         ...
 
     def use(self, unit: str, amount: int) -> None:

@@ -37,6 +37,8 @@ Arguments = TypeVarTuple("Arguments")
 _MOST = 2**63
 _LONGEST_UNIT = 40
 _LONGEST_NOTE = 80
+_GIVING_UP = 2.0
+"""Seconds for telling others that something isn't being made; else they see it by the end of the attempt."""
 
 _OURS = uuid.UUID("6f1d2a0e-7b57-4c58-9d0b-3c7a5a1f9e42")
 """The namespace of idempotency keys."""
@@ -275,14 +277,22 @@ class StageContext:
         it: a model's name, its settings, the whole input; it is stored as a hash. `type_` is as for
         `checkpoint`. It is over after `lifetime`, and with another version of the stage. `fresh` makes it
         anew, and remembers that.
+
+        What is asked for while another attempt makes it, in whatever worker, is waited for, not made twice;
+        who makes it and fails, or dies, leaves it to the next.
         """
         adapter = TypeAdapter(type_)
         found = None if fresh else await self._services.recall(key)
         if found is not None:
             return adapter.validate_python(found[0])
-        await self._services.trusted()
-        value = await function()
-        await self._services.keep(key, adapter.dump_python(value, mode="json"), lifetime)
+        try:
+            await self._services.trusted()
+            value = await function()
+            await self._services.keep(key, adapter.dump_python(value, mode="json"), lifetime)
+        except BaseException:
+            with anyio.move_on_after(_GIVING_UP, shield=True):
+                await self._services.give_up_making(key)
+            raise
         return value
 
     async def may_spend(self, budget: Budget | None = None, *, unpriced: str | None = None) -> bool:

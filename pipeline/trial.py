@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import anyio
 from anyio import to_thread
 from pydantic import BaseModel
 
@@ -46,6 +47,7 @@ class MemoryServices:
         """What those were likely to take of which nobody knows how they ended."""
         self._requests = count()
         self.remembered: dict[str, Any] = {}
+        self._making: dict[str, anyio.Event] = {}
         self.services = Services()
         """What is known of outside services."""
         self.used: Counter[str] = Counter()
@@ -79,13 +81,24 @@ class MemoryServices:
         """Nobody else can hold a trial's task."""
 
     async def recall(self, key: Mapping[str, Any]) -> tuple[Any] | None:
-        """Return what was remembered in this trial."""
+        """Return what was remembered in this trial, also what another part of it makes meanwhile."""
         text = json.dumps(key, sort_keys=True)
-        return (self.remembered[text],) if text in self.remembered else None
+        while text not in self.remembered and text in self._making:
+            await self._making[text].wait()
+        if text in self.remembered:
+            return (self.remembered[text],)
+        self._making[text] = anyio.Event()
+        return None
 
     async def keep(self, key: Mapping[str, Any], value: Any, lifetime: timedelta) -> None:
         """Remember, for as long as these services live."""
         self.remembered[json.dumps(key, sort_keys=True)] = value
+        await self.give_up_making(key)
+
+    async def give_up_making(self, key: Mapping[str, Any]) -> None:
+        """Let go on who waits for it."""
+        if making := self._making.pop(json.dumps(key, sort_keys=True), None):
+            making.set()
 
     async def may_spend(self, own: Budget | None, *, unpriced: str | None) -> bool:
         """Check the stage's own budget; there is no other in a trial."""

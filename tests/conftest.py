@@ -33,4 +33,6 @@ async def store(store_settings: StoreSettings) -> AsyncIterator[Store]:
     async with Store(store_settings) as opened:
         await opened.install()
         yield opened
+        # What a killed process had begun keeps its locks for a minute otherwise.
+        await opened.db.client.admin.command("killAllSessions", [])
         await opened.db.client.drop_database(store_settings.database)

@@ -23,7 +23,7 @@ from pipeline.store.jobs import Jobs
 from pipeline.store.keys import Keys
 from pipeline.store.limits import Limits
 from pipeline.store.listeners import Listeners
-from pipeline.store.memory import Memory
+from pipeline.store.memory import Memories
 from pipeline.store.outputs import Outputs
 from pipeline.store.permits import Permits
 from pipeline.store.pipelines import Pipelines
@@ -81,7 +81,7 @@ class Store:
         self.tenants = Tenants(self.db)
         self.versions = Versions(self.db)
         self.keys = Keys(self.db)
-        self.memory = Memory(self.db)
+        self.memories = Memories(self.db)
         self.usage = Usage(self.db)
         self.budgets = Budgets(self.db)
 

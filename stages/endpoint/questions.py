@@ -1,4 +1,4 @@
-"""A job's questions: each answer is paid for once, also when a later job of the same tenant asks the same."""
+"""A job's questions: each answer is paid for once, also when another job of the same tenant asks the same."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ class Questions:
     async def ask(
         self, messages: list[Message], schema: dict[str, Any], read: Callable[[Completion], R], type_: type[R]
     ) -> R:
-        """Ask, see `question.ask`, or give the answer that an earlier job got, which costs nothing now."""
+        """Ask, see `question.ask`, or give the answer that another job got, which costs nothing now."""
         asked = False
 
         async def anew() -> R:

@@ -25,11 +25,6 @@ from tests.support import running, submit, until
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Use:
-    return Use(monkeypatch)
-
-
 async def until_snoozed(store: Store, job: str, times: int = 1) -> JobView:
     """Wait until a job's LLM stage has put off its work."""
     with anyio.fail_after(60):

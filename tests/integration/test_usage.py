@@ -51,11 +51,6 @@ from tests.records import claimed, committing, violations
 from tests.support import COUNTING, Text, pipeline_of, running, submit, until
 
 
-@pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Use:
-    return Use(monkeypatch)
-
-
 async def test_every_request_is_recorded_once_for_its_tenant(store: Store, use: Use) -> None:
     wrong = says({"type": "poem"})  # paid, and asked again
     acme, birch = Client(store, "acme"), Client(store, "birch")
