@@ -9,6 +9,7 @@ from rich.table import Table
 
 from api.options import DEFAULT_URL, AsJson, Url, out, print_json
 from api.rest_client import RestClient
+from api.tables import whole
 
 app = typer.Typer(
     name="batch", help="Many documents as one: totals, progress, one end.", no_args_is_help=True
@@ -40,8 +41,9 @@ def list_(
     if as_json:
         print_json(page["batches"])
         return
-    table = Table("id", "name", "state", "jobs")
-    for batch in page["batches"]:
+    found = page["batches"]
+    table = Table(whole("id", [batch["id"] for batch in found]), "name", "state", "jobs")
+    for batch in found:
         table.add_row(batch["id"], escape(batch["name"] or ""), batch["state"], _counted(batch))
     out.print(table)
 

@@ -21,6 +21,7 @@ from api.reprocess_commands import plan, reprocess
 from api.rest_client import RestClient
 from api.run_commands import diff, promote, runs
 from api.schedule_commands import app as schedule_commands
+from api.tables import folded, whole
 from api.usage_commands import budget, budgets, usage
 from pipeline.errors import MillraceError
 
@@ -130,8 +131,9 @@ def jobs(
     if as_json:
         print_json(page["jobs"])
         return
-    table = Table("id", "document", "state", "stages")
-    for job in page["jobs"]:
+    found = page["jobs"]
+    table = Table(whole("id", [job["id"] for job in found]), "document", "state", folded("stages"))
+    for job in found:
         told = " ".join(f"{stage['name']}:{stage['state']}" for stage in job["stages"])
         table.add_row(job["id"], escape(job["document"]["name"]), job["state"], told)
     out.print(table)
@@ -179,7 +181,8 @@ def versions(
     if as_json:
         print_json(found)
         return
-    table = Table("pipeline", "submitted", "ready", "running", "workers", "jobs")
+    named = whole("jobs", [job for each in found for job in each["jobs"]])
+    table = Table("pipeline", "submitted", "ready", "running", "workers", named)
     for each in found:
         counts = (str(each[name]) for name in ("submitted", "ready", "running"))
         told = (", ".join(each["workers"]) or "none", "\n".join(each["jobs"]))

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from api.options import DEFAULT_URL, AsJson, JobId, Url, out, print_json, read_params
 from api.rest_client import RestClient
+from api.tables import folded, whole
 from pipeline.errors import MillraceError
 
 Tenant = Annotated[str | None, typer.Option(help="Only of this tenant.")]
@@ -41,7 +42,8 @@ def failures(
     for each in page["counts"]:
         told = (each[name] or "" for name in ("tenant", "pipeline", "stage", "reason", "last"))
         counts.add_row(str(each["count"]), *map(escape, told))
-    newest = Table("job", "document", "stage", "attempts", "why")
+    ids = whole("job", [each["job"] for each in page["failures"]])
+    newest = Table(ids, "document", "stage", "attempts", folded("why"))
     for each in page["failures"]:
         why = escape(f"{each['reason']}: {each['message']}")
         attempts = str(len(each["attempts"]))
@@ -142,7 +144,8 @@ def _act(
         )
     if job is not None:
         view = client.post(f"/v1/jobs/{job}/{verb}")
-        print_json(view) if as_json else out.print(view["state"])
+        told = "discarded" if view["discarded_at"] else view["state"]
+        print_json(view) if as_json else out.print(told)
         return
     handled = 0
     while True:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from api.options import DEFAULT_URL, AsJson, Url, out, print_json
 from api.rest_client import RestClient
+from api.tables import whole
 
 _COLUMNS = ("requests", "unsettled", "input_tokens", "output_tokens", "pages", "cost")
 
@@ -48,7 +49,8 @@ def usage(
     if as_json:
         print_json(found)
         return
-    table = Table(by or "", *(name.replace("_", " ") for name in _COLUMNS))
+    keys = whole(by or "", [group["key"] or "?" for group in found["groups"]])
+    table = Table(keys, *(name.replace("_", " ") for name in _COLUMNS))
     for group in found["groups"]:
         table.add_row(escape(group["key"] or "?"), *_row(group))
     table.add_row("in all", *_row(found["total"]))

@@ -1,5 +1,6 @@
 """Why isn't this running? Everything that keeps a job from going on, from what the database holds."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -175,10 +176,10 @@ async def _spent(store: Store, limits: Mapping[str, Limit], cost: Mapping[str, i
     for subject, limit in limits.items():
         for unit, amount in limit.takes(cost).items():
             rate, has = limit.rates[unit], left[subject, unit]
-            until = now + timedelta(seconds=rate.wait(has, amount))
+            until, whole = now + timedelta(seconds=rate.wait(has, amount)), math.floor(has)
             if until > now:
                 message = (
-                    f"{_said(subject)} may use {rate.amount} {unit} in {rate.per:g} s, has {has:.0f} left, "
+                    f"{_said(subject)} may use {rate.amount} {unit} in {rate.per:g} s, has {whole} left, "
                     f"and this takes {amount}: there are enough at {until:%Y-%m-%d %H:%M:%S} UTC"
                 )
                 reasons.append(Reason(kind="limited", subject=subject, message=message, until=until))

@@ -227,7 +227,7 @@ def test_failures_are_counted_tried_again_and_discarded(up: Up, tmp_path: Path) 
     again = json.loads(run("retry", *which, "--json").stdout)
     assert (again["handled"] > 0, again["left"]) == (True, 0)
     assert run("watch", job["id"], "--url", up.url).returncode == 1
-    assert run("discard", job["id"], "--url", up.url).stdout == "failed\n"
+    assert run("discard", job["id"], "--url", up.url).stdout == "discarded\n"
     assert "0 left" in run("discard", "--all", "--url", up.url).stdout
     assert json.loads(run("failures", "--json", "--url", up.url).stdout)["counts"] == []
     check_refused(run("discard", "--url", up.url), "--reason")
