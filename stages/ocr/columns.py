@@ -18,7 +18,10 @@ _BAND_GAP = 0.6
 
 
 def find_gutter(placed: list[Placed]) -> float | None:
-    """Return the x of the gutter with most rows of text side by side, None when there is none."""
+    """Return the x of the gutter with most rows of text side by side, None when there is none.
+
+    Of several with as many, the one that least crosses: others go through the ends of long lines.
+    """
     if not _MIN_ROWS < len(placed) <= _MAX_FRAGMENTS:
         return None
     stripes = _stripes(placed)
@@ -35,11 +38,12 @@ def _in_company(placed: list[Placed]) -> list[Placed]:
 
 
 def _best_gutter(stripes: list[list[Placed]], candidates: list[float]) -> float | None:
-    best, most = None, 0
+    best, most = None, (0, 0)
     for x in candidates:
         rows = [band.side_by_side for band in _bands(stripes, x)]
-        if max(rows) >= _MIN_ROWS and sum(rows) > most:
-            best, most = x, sum(rows)
+        crossing = sum(_crosses(each, x) for stripe in stripes for each in stripe)
+        if max(rows) >= _MIN_ROWS and (sum(rows), -crossing) > most:
+            best, most = x, (sum(rows), -crossing)
     return best
 
 

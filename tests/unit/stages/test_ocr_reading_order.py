@@ -64,6 +64,12 @@ def test_two_columns_are_read_one_after_the_other(degrees: float) -> None:
     assert read(left + right) == texts(left, right)
 
 
+def test_a_long_line_near_the_gutter_does_not_part_its_column() -> None:
+    left, right = column("L", 100, 200, 8), column("R", 640, 210, 8)
+    left[4] = fragment("the line that ends next to the gutter, as it is long", 100, 200 + 4 * 26)
+    assert read(left + right) == texts(left, right)
+
+
 @pytest.mark.parametrize("count", [3, 4])
 def test_more_columns_are_read_one_after_the_other(count: int) -> None:
     columns = [column(f"C{number}", 50 + 520 * number, 200, 10) for number in range(count)]
