@@ -15,7 +15,7 @@ from pipeline.store import Store
 from pipeline.store.changes import WORK
 from tests.oplog import roll_over, short_history
 from tests.records import violations
-from tests.support import COUNTING, running, submit, until
+from tests.support import COUNTING, reconciled, running, submit, until
 
 ROLE = "worker/counting"
 
@@ -34,11 +34,12 @@ async def noted(store: Store, field: str) -> dict[str, Any]:
 
 
 async def closed_gap(store: Store, lost: str) -> None:
-    """Wait until a gap behind this position or a later one is closed."""
+    """Wait until a gap behind this position or a later one is closed, which takes two writes."""
     with anyio.fail_after(30):
         async with await store.db["gaps"].watch() as changes:
             while not await store.db["gaps"].count_documents({"from": {"$gte": lost}}):
                 await changes.try_next()
+        await reconciled(store)
 
 
 async def finish_one(store: Store) -> None:
