@@ -8,11 +8,11 @@ from typing import Any
 
 from pipeline.model import Task
 from pipeline.patience import pauses, until_available
-from pipeline.store.memory import Maker, Memories, Question
+from pipeline.store.memories import Maker, Memories, Question
 
 _log = logging.getLogger("millrace.memory")
 
-LONGEST_PAUSE = 1.0
+_LONGEST_PAUSE = 1.0
 """Seconds between looks for what another attempt makes."""
 
 
@@ -34,7 +34,7 @@ class Remembering:
         question = self._question(key)
         own = Maker(self._task.id, self._task.lease.fence, secrets.token_hex(8))
         waited = False
-        async for _ in pauses(LONGEST_PAUSE):
+        async for _ in pauses(_LONGEST_PAUSE):
             found = await until_available(
                 lambda: self._memories.look(question), "remembering what was done before"
             )

@@ -23,7 +23,7 @@ from pipeline.store.jobs import Jobs
 from pipeline.store.keys import Keys
 from pipeline.store.limits import Limits
 from pipeline.store.listeners import Listeners
-from pipeline.store.memory import Memories
+from pipeline.store.memories import Memories
 from pipeline.store.outputs import Outputs
 from pipeline.store.permits import Permits
 from pipeline.store.pipelines import Pipelines
