@@ -91,6 +91,7 @@ class Listener:
         """Up to where everything was handed out."""
         self._saved, self._saved_at = "", float("-inf")
         self._lost: HistoryLost | None = None
+        self._following = anyio.Event()
 
     @property
     def healthy(self) -> bool:
@@ -108,11 +109,17 @@ class Listener:
                     self._lost = error if isinstance(error, HistoryLost) else self._lost
                     was_healthy = self.healthy
                     self._pulse.stop()
+                    self._following = anyio.Event()
                     if self._feed is not None:
                         self._feed.pause()
                     _log.warning("listener %s opens its stream again: %s", self.role, error)
                     if was_healthy:
                         break
+
+    async def finish(self) -> None:
+        """Save the position once events are followed: a gap that is being closed is not left behind."""
+        await self._following.wait()
+        await self.save()
 
     async def save(self) -> None:
         """Save the position now, if it has advanced."""
@@ -177,6 +184,7 @@ class Listener:
 
     async def _follow(self, stream: Stream, resume: _Resume | None) -> None:
         replayed, handled = 0, False
+        self._following.set()
         self._pulse.beat(stream)
         self._position = stream.token if resume is None else resume.token
         if self._position:

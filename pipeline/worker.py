@@ -205,7 +205,7 @@ class Worker:
                 await self._settlements.finish()
             if self._settings.listen:
                 with suppress(StoreUnavailable), anyio.move_on_after(2):
-                    await listener.save()
+                    await listener.finish()
             background.cancel_scope.cancel()
 
     def _hear(self, rescuer: Rescuer) -> tuple[Listener, Wakeups]:

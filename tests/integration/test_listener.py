@@ -80,6 +80,13 @@ async def test_a_position_never_goes_back(store: Store) -> None:
     assert (await listener(store))["token"] == further
 
 
+async def test_a_worker_that_is_stopped_while_it_closes_a_gap_leaves_none_behind(store: Store) -> None:
+    async with running(store, COUNTING):
+        await noted(store, "token")
+    assert (await listener(store))["gap"] is None
+    assert (await violations(store)) == {}
+
+
 @pytest.mark.parametrize("code", [136, 286, 280, 260, 10334])
 @pytest.mark.parametrize("command", ["aggregate", "getMore"])
 async def test_a_stream_that_cannot_go_on_is_replaced_and_its_gap_reconciled(

@@ -20,7 +20,7 @@ from tests.acceptance.up import MILLRACE
 from tests.integration.api_server import serving
 from tests.integration.test_rest import check_problem
 from tests.records import violations
-from tests.support import COUNTING, Text, reconciled, running, submit, until
+from tests.support import COUNTING, Text, running, submit, until
 
 SOON = WorkerSettings(admission_grace=timedelta(seconds=1))
 LATER = WorkerSettings(admission_grace=timedelta(hours=1))
@@ -86,7 +86,6 @@ async def test_a_job_of_an_unknown_version_fails_and_one_of_a_known_version_runs
     async with running(store, COUNTING, SOON):
         failed = await until(store, wrong)
         assert (await until(store, right)).state == "succeeded"
-        await reconciled(store)
     assert failed.error is not None
     assert "'counting' in version 7 for" in failed.error.message
     assert await violations(store) == {}
@@ -99,7 +98,6 @@ async def test_it_may_be_retried_once_a_worker_knows_its_pipeline(store: Store) 
     assert (await Client(store).retry(job)).state == "submitted"
     async with running(store, COUNTING):
         assert (await until(store, job)).state == "succeeded"
-        await reconciled(store)
     assert await violations(store) == {}
 
 
@@ -121,7 +119,6 @@ async def test_it_may_be_retried_from_outside_as_well(store: Store, face: str) -
         check_problem(again, 409, "submitted")
     async with running(store, COUNTING):
         assert (await until(store, job)).state == "succeeded"
-        await reconciled(store)
     assert await violations(store) == {}
 
 
@@ -173,7 +170,6 @@ async def test_bad_params_fail_a_job_before_anything_of_it_runs(store: Store) ->
             assert view.error is not None
             assert view.error.type == "InvalidParams"
             assert words in view.error.message
-        await reconciled(store)
     assert await store.db["tasks"].count_documents({"job": {"$in": jobs}}) == 0
     assert await violations(store) == {}
 
