@@ -154,24 +154,30 @@ WORK = _watching(
     },
     {
         "operationType": {"$in": ["insert", "replace", "delete"]},
-        "ns.coll": {
+        "fullDocument.state": {"$ne": "running"},
+        "fullDocument.claim_id": {"$exists": False},  # that of an output
+        "$expr": {
             "$in": [
-                "jobs",
-                "tasks",
-                "workers",
-                "controls",
-                "limits",
-                "schedules",
-                "budgets",
-                "refills",
+                "$ns.coll",
+                [
+                    "jobs",
+                    "tasks",
+                    "workers",
+                    "controls",
+                    "limits",
+                    "schedules",
+                    "budgets",
+                    "refills",
+                ],
             ]
         },
-        "fullDocument.state": {"$ne": "running"},
     },
 )
 """For workers: what there is to do, and what others have begun or ended; not what goes its usual way.
 
-The server asks this of every write there is. A branch for each collection took it twice as long.
+The server asks this of every write there is. A branch for each collection took it twice as long. The
+collection's name is an expression, as the server looks at these last: as a condition of its own it becomes a
+regular expression for each name and several more, and those are looked at first, which took a third longer.
 """
 
 FEED = _watching(*_SHOWN)
