@@ -7,9 +7,10 @@ from datetime import timedelta
 from pydantic import BaseModel
 from pymongo.asynchronous.database import AsyncDatabase
 
-from pipeline.store import file_promises, output_promises, promises
+from pipeline.store import file_promises, job_promises, output_promises, promises
 from pipeline.store.driver import Client, Doc, translated
 from pipeline.store.input_promises import inputs_are_what_they_say
+from pipeline.store.on_demand import OnDemand
 from pipeline.store.scan import Check, Snapshot, snapshot
 
 EXAMPLES = 5
@@ -58,7 +59,10 @@ class Promise:
 
 
 class Audit:
-    """One pass over the database. It only reads, without locks, and doesn't hold running work up."""
+    """One pass over the database. It only reads, without locks, and doesn't hold running work up.
+
+    The first one may make the index by which a file's job is found.
+    """
 
     def __init__(self, client: Client, db: AsyncDatabase[Doc], grace: timedelta) -> None:
         self._client = client
@@ -73,6 +77,7 @@ class Audit:
             StoreError: the server has not kept the snapshot for long enough; the message says what to do.
             StoreUnavailable: the server is away.
         """
+        await OnDemand(self._db).require_for_files()
         async with snapshot(self._client, self._db) as database:
             return [await promise.check(database) for promise in self._promises]
 
@@ -83,7 +88,7 @@ def all_promises(grace: timedelta) -> list[Promise]:
         Promise(
             "I1",
             "no accepted job is lost",
-            [promises.jobs_have_work()],
+            [job_promises.jobs_have_work()],
             "cancel the job, or run it again from the stage whose task or output is missing",
         ),
         Promise(
@@ -95,7 +100,7 @@ def all_promises(grace: timedelta) -> list[Promise]:
         Promise(
             "I3",
             "one successor for every completed task",
-            [promises.tasks_have_successors()],
+            [job_promises.tasks_have_successors()],
             "run the job again from the stage after the task",
         ),
         Promise(

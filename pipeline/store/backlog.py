@@ -14,6 +14,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pipeline.model import stage_queue, version_of
 from pipeline.store.changes import OperationTime
 from pipeline.store.driver import Doc, reading, translated
+from pipeline.store.on_demand import OnDemand
 
 _ORDER = [("priority", pymongo.DESCENDING), ("created_at", pymongo.ASCENDING)]
 _KEY = ("priority", "created_at", "pipeline", "pipeline_version")
@@ -30,6 +31,7 @@ class Backlog:
     def __init__(self, db: AsyncDatabase[Doc], pipelines: Mapping[str, Collection[int]]) -> None:
         self._client = db.client
         self._jobs = db["jobs"]
+        self._indexes = OnDemand(db)
         self._versions = pipelines
         self._wanted: list[Doc] = [
             {"state": "submitted", "pipeline": name, "pipeline_version": {"$in": [None, *versions]}}
@@ -55,6 +57,8 @@ class Backlog:
         """
         wanted = [each for each in self._wanted if each["pipeline"] not in closed]
         around = self._around(closed)
+        if around:
+            await self._indexes.require("skipping")
         if not (wanted or around):
             return []
         fields: Doc = dict.fromkeys(_WHOLE if whole else _KEY, 1)

@@ -14,7 +14,7 @@ from pymongo.errors import DuplicateKeyError, WriteError
 
 from pipeline import decisions, updates
 from pipeline.errors import NotFound, StateConflict, SubmissionError
-from pipeline.model import ids_of_job, ids_of_tenant
+from pipeline.model import ids_of_tenant, of_jobs
 from pipeline.store.driver import UNSTORABLE, Client, Doc, translated
 from pipeline.store.on_demand import OnDemand
 from pipeline.updates import OPEN_JOB
@@ -125,8 +125,8 @@ class Batches:
 
         async def run(session: AsyncClientSession) -> None:
             # The tasks first, as everywhere: a job's end is the last that its watchers hear.
-            tasks = [{"_id": ids_of_job(job), "state": {"$in": list(updates.OPEN_TASK)}} for job in jobs]
-            await self._tasks.update_many({"$or": tasks}, [decisions.cancel_task()], session=session)
+            tasks = {**of_jobs(jobs), "state": {"$in": list(updates.OPEN_TASK)}}
+            await self._tasks.update_many(tasks, [decisions.cancel_task()], session=session)
             match = {"_id": {"$in": jobs}, "state": {"$in": list(OPEN_JOB)}}
             await self._jobs.update_many(match, [decisions.cancel_job()], session=session)
 

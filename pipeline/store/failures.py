@@ -7,7 +7,7 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline import decisions
-from pipeline.model import Change
+from pipeline.model import Change, of_jobs
 from pipeline.store.commits import Commits
 from pipeline.store.driver import Doc, translated
 from pipeline.store.on_demand import OnDemand
@@ -64,8 +64,7 @@ class Failures:
         ]
         jobs = sorted(jobs, key=lambda job: job["finished_at"], reverse=True)[:limit]
         tasks: dict[str, list[Doc]] = {job["_id"]: [] for job in jobs}
-        found = self._tasks.find({"job": {"$in": list(tasks)}}, {"job": 1, "stage": 1, "errors": 1})
-        async for task in found:
+        async for task in self._tasks.find(of_jobs(tasks), {"job": 1, "stage": 1, "errors": 1}):
             tasks[task["job"]].append(task)
         return [(job, tasks[job["_id"]]) for job in jobs]
 
@@ -114,7 +113,7 @@ class Failures:
     @translated
     async def _again(self, jobs: Sequence[str]) -> list[Change]:
         last: dict[str, str | None] = dict.fromkeys(jobs)
-        tasks = self._tasks.find({"job": {"$in": list(jobs)}}, {"job": 1})
+        tasks = self._tasks.find(of_jobs(jobs), {"job": 1})
         async for task in tasks.sort([("revision", 1), ("created_at", 1)]):
             last[task["job"]] = task["_id"]  # an earlier revision may have failed before
         return [decisions.try_again(job, task) for job, task in last.items()]

@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 from pipeline import decisions, updates
 from pipeline.crashpoints import crash_point
 from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, StoreUnavailable, SubmissionError
-from pipeline.model import FINAL_STATES, ids_of_job, ids_of_tenant
+from pipeline.model import FINAL_STATES, ids_of_job, ids_of_tenant, of_jobs
 from pipeline.store.driver import UNSTORABLE, Client, Doc, translated, until_first
 
 IDEMPOTENCY = timedelta(days=1)
@@ -114,7 +114,8 @@ class Jobs:
     @translated
     async def tasks(self, jobs: list[str]) -> list[Doc]:
         """Return all tasks of these jobs, oldest revision first."""
-        return await self._tasks.find({"job": {"$in": jobs}}).sort("revision", 1).to_list()
+        found = await self._tasks.find(of_jobs(jobs)).to_list()
+        return sorted(found, key=lambda task: int(task["revision"]))
 
     @translated
     async def newest(
@@ -143,7 +144,7 @@ class Jobs:
 
         async def run(session: AsyncClientSession) -> None:
             # The task first: events come in this order, and the job's end is the last that watchers hear.
-            current = {"job": job, "tenant": tenant, "state": {"$in": ["ready", "running"]}}
+            current = {"_id": ids_of_job(job), "tenant": tenant, "state": {"$in": ["ready", "running"]}}
             await self._tasks.update_many(current, [decisions.cancel_task()], session=session)
             match = {"_id": job, "tenant": tenant, "state": _OPEN}
             result = await self._jobs.update_one(match, [decisions.cancel_job()], session=session)
@@ -160,7 +161,7 @@ class Jobs:
         jobs = [each["_id"] async for each in self._jobs.find(query, {"_id": 1}).limit(limit)]
         if not jobs:
             return []
-        at_work = {"job": {"$in": jobs}, "state": {"$in": list(updates.OPEN_TASK)}}
+        at_work = {**of_jobs(jobs), "state": {"$in": list(updates.OPEN_TASK)}}
         tasks = {each["job"]: each["_id"] async for each in self._tasks.find(at_work, {"job": 1})}
         return [(job, tasks.get(job)) for job in jobs]
 
@@ -191,7 +192,7 @@ class Jobs:
                 return
             # The newest one: an earlier revision may have failed before.
             reopened = await self._tasks.find_one_and_update(
-                {"job": job, "state": "failed"},
+                {"_id": ids_of_job(job), "state": "failed"},
                 [decisions.reopen_task()],
                 sort=[("revision", -1)],
                 session=session,

@@ -1,7 +1,8 @@
 """Indexes that are made when something first needs them.
 
 On 6.0 a transaction that changes a job's state pays for every index there is on `jobs`, and for each the
-more, the more there are: what a deployment does not use must not be among them.
+more, the more there are: what a deployment does not use must not be among them. Where an earlier release
+has made some of them at once, they stay.
 """
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -28,6 +29,21 @@ ON_DEMAND: dict[str, IndexModel] = {
         name="failures",
         partialFilterExpression={"state": "failed"},
     ),
+    "file": IndexModel(
+        [("document.file_id", ASCENDING)],
+        name="file",
+        partialFilterExpression={"document.file_id": {"$exists": True}},
+    ),
+    "skipping": IndexModel(
+        [
+            ("pipeline", ASCENDING),
+            ("skip", ASCENDING),
+            ("priority", DESCENDING),
+            ("created_at", ASCENDING),
+        ],
+        name="skipping",
+        partialFilterExpression={"state": "submitted", "skip": {"$exists": True}},
+    ),
     "stray": IndexModel(
         [("admit_by", ASCENDING)],
         name="stray",
@@ -42,6 +58,7 @@ class OnDemand:
 
     def __init__(self, db: AsyncDatabase[Doc]) -> None:
         self._jobs = db["jobs"]
+        self._files = db["documents.files"]
         self._present: set[str] = set()
 
     async def require(self, name: str) -> None:
@@ -49,6 +66,11 @@ class OnDemand:
         if name not in self._present:
             await self._jobs.create_indexes([ON_DEMAND[name]])
             self._present.add(name)
+
+    async def require_for_files(self) -> None:
+        """Make the one by which the job of a file is found, if there is a file."""
+        if "file" not in self._present and await self._files.find_one({}, {"_id": 1}):
+            await self.require("file")
 
     async def has(self, name: str) -> bool:
         """Tell whether anybody has made an index: if not, nothing is there that it would find."""

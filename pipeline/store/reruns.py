@@ -18,7 +18,7 @@ from pymongo.errors import PyMongoError
 
 from pipeline import decisions
 from pipeline.errors import NotFound, StateConflict, StoreUnavailable
-from pipeline.model import FINAL_STATES, stages_at_work, task_id
+from pipeline.model import FINAL_STATES, ids_of_job, of_jobs, stages_at_work, task_id
 from pipeline.rerun import Asked, Past, newest_outputs, task_from
 from pipeline.store.commits import create_task
 from pipeline.store.driver import Client, Doc, session_uuid, translated
@@ -91,7 +91,8 @@ class Reruns:
         end = names and await self._db["tasks"].find_one({"_id": task_id(job["_id"], names[-1], revision)})
         if end and end["state"] == "succeeded":
             return
-        if not await self._db["tasks"].find_one({"job": job["_id"], "revision": revision}, {"_id": 1}):
+        of_revision = {"_id": ids_of_job(job["_id"]), "revision": revision}
+        if not await self._db["tasks"].find_one(of_revision, {"_id": 1}):
             raise NotFound(f"job {job['_id']} has no revision {revision}")
         raise StateConflict(f"revision {revision} of job {job['_id']} has not succeeded")
 
@@ -116,7 +117,7 @@ class Reruns:
     async def pasts(self, jobs: Sequence[Doc], session: AsyncClientSession | None = None) -> list[Past]:
         """Return jobs with their tasks, what their newest outputs were made by, and their pipelines."""
         tasks: dict[str, list[Doc]] = {each["_id"]: [] for each in jobs}
-        found = await self._db["tasks"].find({"job": {"$in": list(tasks)}}, session=session).to_list()
+        found = await self._db["tasks"].find(of_jobs(tasks), session=session).to_list()
         for task in sorted(found, key=lambda task: task["revision"]):
             tasks[task["job"]].append(task)
         ids = [each for own in tasks.values() for each in newest_outputs(own)]

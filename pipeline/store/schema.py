@@ -231,21 +231,6 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"state": "submitted"},
         ),
         IndexModel(
-            [
-                ("pipeline", ASCENDING),
-                ("skip", ASCENDING),
-                ("priority", DESCENDING),
-                ("created_at", ASCENDING),
-            ],
-            name="skipping",
-            partialFilterExpression={"state": "submitted", "skip": {"$exists": True}},
-        ),
-        IndexModel(
-            [("document.file_id", ASCENDING)],
-            name="file",
-            partialFilterExpression={"document.file_id": {"$exists": True}},
-        ),
-        IndexModel(
             [("deadline", ASCENDING)],
             name="deadline",
             partialFilterExpression={"state": {"$in": list(OPEN_JOB)}, "deadline": {"$type": "date"}},
@@ -263,7 +248,6 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="alarm",
             partialFilterExpression={"lease.until": {"$type": "date"}},
         ),
-        IndexModel([("job", ASCENDING)], name="job"),
     ],
     "batches": [
         IndexModel(
@@ -296,7 +280,7 @@ INDEXES: dict[str, list[IndexModel]] = {
 
 RETIRED: dict[str, tuple[str, ...]] = {
     "jobs": ("newest", "submitted"),
-    "tasks": ("due", "rescue"),
+    "tasks": ("due", "rescue", "job"),
     "outputs": ("job",),
 }
 """Indexes of earlier releases. Each that is left costs every update of an indexed field."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from pipeline.model import of_jobs
 from pipeline.store.driver import Doc, translated
 from pipeline.store.tasks import CANDIDATE
 
@@ -45,10 +46,10 @@ class Tenants:
     @translated
     async def ready(self, jobs: Sequence[str], queues: Sequence[str]) -> list[Doc]:
         """Return the tasks of these jobs that are ready and due, for a claim."""
-        of_jobs = {
-            "job": {"$in": list(jobs)},
+        due = {
+            **of_jobs(jobs),
             "state": "ready",
             "queue": {"$in": list(queues)},
             "$expr": {"$lte": ["$run_at", "$$NOW"]},
         }
-        return await self._tasks.find(of_jobs, CANDIDATE).hint("job").to_list()
+        return await self._tasks.find(due, CANDIDATE).hint("_id_").to_list()

@@ -18,6 +18,7 @@ from pipeline.store.changes import WORK
 from pipeline.store.documents import CHUNK_BYTES
 from pipeline.store.outputs import LARGE_BODY
 from pipeline.store.scan import PAGE, scan, snapshot
+from pipeline.submission import job_document
 from pipeline.transitions import checkpoint
 from pipeline.updates import MAX_ERRORS
 from tests.records import (
@@ -66,6 +67,25 @@ async def test_a_database_in_use_breaks_no_promise(store: Store) -> None:
     webhooks = findings.pop("I9")
     assert (webhooks.checked, "no webhooks are sent yet" in webhooks.title) == (0, True)
     assert all(each.checked for each in findings.values())
+
+
+async def test_jobs_whose_ids_begin_alike_have_their_own_tasks_each(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`a0` comes before `a:`, where the tasks of `a` begin; and each page of the audit has one of them."""
+    monkeypatch.setattr("pipeline.store.scan.PAGE", 1)
+    ids = [f"default.{'a' * 16}{end}" for end in ("", "0", "-", "a", "a0")]
+    async with running(store, COUNTING):
+        for job in ids:
+            await store.db["jobs"].insert_one(
+                {**job_document("counting", name="a", content=b"one two"), "_id": job}
+            )
+        for job in ids:
+            await until(store, job)
+    assert await violations(store) == {}
+    await store.db["tasks"].delete_one({"_id": f"{ids[0]}:count:1"})
+    broken = {each.promise: each.examples for each in await store.audit(AT_ONCE) if each.violations}
+    assert (broken["I1"], broken["I3"]) == ([ids[0]], [f"{ids[0]}:read:1"])
 
 
 async def test_a_job_that_is_run_again_from_any_stage_breaks_no_promise(store: Store) -> None:
