@@ -14,7 +14,7 @@ import anyio
 from rich.console import Console
 
 from benchmarks.ground import Form
-from benchmarks.peers.measure import measure
+from benchmarks.peers.measure import Outcome, measure
 from benchmarks.peers.registry import PEERS, Entry
 from benchmarks.peers.report import Row, figures, peers_table
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str], peers: Sequence[Entry] = PEERS) -> int:
     if unknown:
         reader.error(f"no peer is named {', '.join(unknown)}; there are: {', '.join(names)}")
     form = Form(short=given.short)
-    rows = [_row(entry, form) for entry in peers if not given.names or entry.name in given.names]
+    rows = _rows([entry for entry in peers if not given.names or entry.name in given.names], form)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     entries = [figure.as_json() for figure in figures(rows)]
     given.output.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
@@ -52,16 +52,22 @@ def main(arguments: Sequence[str], peers: Sequence[Entry] = PEERS) -> int:
     return 1 if any(row.error for row in rows) else 0
 
 
-def _row(entry: Entry, form: Form) -> Row:
-    missing = entry.missing()
-    if missing is not None:
-        return Row(entry, missing=missing)
-    print(f"{entry.title} …", file=sys.stderr, flush=True)  # noqa: T201 -- progress
-    try:
-        return Row(entry, reached=anyio.run(measure, entry, form))
-    except Exception as error:  # noqa: BLE001 -- the table tells of it, and the others are still measured
-        traceback.print_exception(error)
-        return Row(entry, error=error)
+def _rows(entries: Sequence[Entry], form: Form) -> list[Row]:
+    missing = {entry.name: entry.missing() for entry in entries}
+    there = [entry for entry in entries if missing[entry.name] is None]
+    outcomes = anyio.run(measure, there, form, _tell)
+    return [_row(entry, missing[entry.name], outcomes.get(entry.name)) for entry in entries]
+
+
+def _row(entry: Entry, missing: str | None, outcome: Outcome | None) -> Row:
+    if isinstance(outcome, Exception):
+        traceback.print_exception(outcome)
+        return Row(entry, error=outcome)
+    return Row(entry, reached=outcome, missing=missing)
+
+
+def _tell(what: str) -> None:
+    print(f"{what} …", file=sys.stderr, flush=True)  # noqa: T201 -- progress
 
 
 if __name__ == "__main__":

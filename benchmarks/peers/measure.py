@@ -1,8 +1,8 @@
-"""Measure one peer: throughput with the fastest of its settings, then latency."""
+"""Measure peers by turns: throughput with the fastest of their settings, and latency."""
 
 import random
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,8 @@ from benchmarks.peers.process import beside
 from benchmarks.peers.registry import Entry
 from benchmarks.peers.worker import started_at, worker_process
 
+ROUNDS = 5
+"""Of the whole form."""
 _ROUND_SECONDS = 300.0
 _WARM_UPS = 5
 _OFTEN, _SELDOM = 0.004, 0.25
@@ -31,7 +33,6 @@ _PAUSE = (0.02, 0.08)
 class Size:
     """How much is measured of a peer."""
 
-    rounds: int
     chains: int
     """In one round of throughput."""
     trial: int
@@ -43,7 +44,7 @@ class Size:
     def of(cls, peer: Peer, form: Form) -> "Size":
         """Return what a form means for a peer."""
         chains = form.size(peer.chains, max(100, peer.chains // 15))
-        return cls(form.size(3, 1), chains, chains // 2, form.size(50, 25))
+        return cls(chains, chains // 2, form.size(50, 25))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,75 @@ class Reached:
     versions: str
 
 
-async def measure(entry: Entry, form: Form) -> Reached:
-    """Start the peer's servers, and measure it.
+Outcome = Reached | Exception
 
-    Raises:
-        RuntimeError: a server or worker ended or got stuck, a chain's result was wrong, or was lost.
+
+async def measure(entries: Sequence[Entry], form: Form, tell: Callable[[str], None]) -> Mapping[str, Outcome]:
+    """Measure peers by turns, round by round; returns what each reached, or why it could not be measured.
+
+    By turns, as a machine may be half as fast a minute later: so all meet the same. `tell` hears what is
+    measured now. What can be raised of a peer is that a server or worker ended or got stuck, or that a
+    chain's result was wrong or lost; the others are still measured.
     """
+    turns = {entry.name: _Turns(entry, form) for entry in entries}
+    outcomes: dict[str, Outcome] = {}
+    rounds = form.size(ROUNDS, 1)
+    for number in range(rounds + 1):
+        for name, each in turns.items():
+            if name in outcomes:
+                continue
+            tell(f"{each.title}, " + (f"round {number} of {rounds}" if number else "settings"))
+            try:
+                await (each.round() if number else each.choose())
+            except Exception as error:  # noqa: BLE001 -- the caller tells of it
+                outcomes[name] = error
+    return {name: outcomes.get(name) or each.reached() for name, each in turns.items()}
+
+
+class _Turns:
+    """One peer's."""
+
+    def __init__(self, entry: Entry, form: Form) -> None:
+        self.title = entry.title
+        self._entry, self._form = entry, form
+        self._setting = ""
+        self._rates: list[float] = []
+        self._waits: list[list[float]] = []
+
+    async def choose(self) -> None:
+        """Find the fastest of its settings."""
+        async with _running(self._entry) as ground:
+            peer = ground.peer
+            trial = Size.of(peer, self._form).trial
+            rates = {
+                each: await ground.throughput(each, trial) if len(peer.settings) > 1 else 0.0
+                for each in peer.settings
+            }
+        self._setting = max(rates, key=rates.__getitem__)
+
+    async def round(self) -> None:
+        """Measure it once, on servers that were just started."""
+        async with _running(self._entry) as ground:
+            size = Size.of(ground.peer, self._form)
+            self._rates.append(await ground.throughput(self._setting, size.chains))
+            self._waits.append(await ground.latency(self._setting, size.round_trips))
+            await ground.check()
+
+    def reached(self) -> Reached:
+        """Return the medians of its rounds."""
+        return Reached(
+            throughput=median(self._rates),
+            p50=1000 * median(percentile(each, 50) for each in self._waits),
+            p99=1000 * median(percentile(each, 99) for each in self._waits),
+            setting=self._setting,
+            durability=load(self._entry.location).durability,
+            versions=self._entry.versions(),
+        )
+
+
+@asynccontextmanager
+async def _running(entry: Entry) -> AsyncIterator["_Ground"]:
+    """Start a peer's servers, and stop them behind the block."""
     peer = load(entry.location)
     with TemporaryDirectory(prefix="millrace-peers-") as name:
         await anyio.Path(name).chmod(0o711)  # PostgreSQL runs as its own user, with its data below
@@ -76,50 +140,35 @@ async def measure(entry: Entry, form: Form) -> Reached:
                 await anyio.Path(folder).mkdir()
                 addresses.append(await stack.enter_async_context(server.run(folder)))
             await peer.prepare(addresses)
-            return await _Bench(entry, peer, addresses, Path(name)).measure(
-                Size.of(peer, form), entry.versions()
-            )
+            yield _Ground(entry, peer, addresses, Path(name))
 
 
-class _Bench:
+class _Ground:
     """One peer on its running servers."""
 
     def __init__(self, entry: Entry, peer: Peer, addresses: Addresses, folder: Path) -> None:
-        self._location, self._peer, self._addresses = entry.location, peer, addresses
+        self.peer = peer
+        self._location, self._addresses = entry.location, addresses
         self._log, self._started_file = folder / f"{entry.name}.log", folder / "started"
 
-    async def measure(self, size: Size, versions: str) -> Reached:
-        setting = await self._fastest(size)
-        rates = [await self._throughput(setting, size.chains) for _ in range(size.rounds)]
-        waits = [await self._latency(setting, size.round_trips) for _ in range(size.rounds)]
-        await self._peer.check(self._addresses)
-        return Reached(
-            throughput=median(rates),
-            p50=1000 * median(percentile(each, 50) for each in waits),
-            p99=1000 * median(percentile(each, 99) for each in waits),
-            setting=setting,
-            durability=self._peer.durability,
-            versions=versions,
-        )
-
-    async def _fastest(self, size: Size) -> str:
-        if len(self._peer.settings) == 1:
-            return self._peer.settings[0]
-        rates = {each: await self._throughput(each, size.trial) for each in self._peer.settings}
-        return max(rates, key=rates.__getitem__)
-
-    async def _throughput(self, setting: str, chains: int) -> float:
-        async with self._peer.submitter(self._addresses) as submitter:
+    async def throughput(self, setting: str, chains: int) -> float:
+        """Return the chains in a second of a worker that starts on so many."""
+        async with self.peer.submitter(self._addresses) as submitter:
             await submitter.submit(chains)
             async with self._worker(setting) as worker:
                 work = until_all_ended(submitter, chains)
                 await beside(worker, self._log, work, seconds=_ROUND_SECONDS)
                 return chains / (monotonic() - started_at(self._started_file))
 
-    async def _latency(self, setting: str, round_trips: int) -> list[float]:
-        async with self._peer.submitter(self._addresses) as submitter, self._worker(setting) as worker:
+    async def latency(self, setting: str, round_trips: int) -> list[float]:
+        """Return the seconds that chains take, one by one, on a worker that has nothing else to do."""
+        async with self.peer.submitter(self._addresses) as submitter, self._worker(setting) as worker:
             work = _round_trips(submitter, round_trips)
             return await beside(worker, self._log, work, seconds=_ROUND_SECONDS)
+
+    async def check(self) -> None:
+        """Prove that nothing was lost."""
+        await self.peer.check(self._addresses)
 
     def _worker(self, setting: str) -> AbstractAsyncContextManager[Process]:
         return worker_process(self._location, setting, self._addresses, self._log, self._started_file)

@@ -50,13 +50,19 @@ def test_what_is_there_is_measured_and_what_isnt_is_named(
 
 
 async def test_a_worker_that_dies_ends_the_measurement() -> None:
-    with anyio.fail_after(30), pytest.raises(RuntimeError, match="dying ended with code 1: no work today"):
-        await measure(entry("Dying"), Form(short=True))
+    told: list[str] = []
+    with anyio.fail_after(30):
+        outcomes = await measure([entry("Dying")], Form(short=True), told.append)
+    assert "dying ended with code 1: no work today" in str(outcomes["dying"])
+    assert told == ["Dying, settings", "Dying, round 1 of 1"]
 
 
-async def test_a_wrong_result_ends_the_measurement() -> None:
-    with pytest.raises(RuntimeError, match="a chain ended with 4, not with 3"):
-        await measure(entry("Wrong"), Form(short=True))
+async def test_a_wrong_result_ends_the_measurement_of_that_peer_alone() -> None:
+    told: list[str] = []
+    outcomes = await measure([entry("Wrong"), entry("Small")], Form(short=True), told.append)
+    assert "a chain ended with 4, not with 3" in str(outcomes["wrong"])
+    assert isinstance(outcomes["small"], Reached)
+    assert told == [f"{name}, {what}" for what in ("settings", "round 1 of 1") for name in ("Wrong", "Small")]
 
 
 async def test_chains_are_waited_for_until_the_last_has_ended() -> None:
