@@ -170,7 +170,7 @@ class Attempt:
 
     def use(self, unit: str, amount: int) -> None:
         """Note what was used of a unit, until the attempt ends."""
-        self._holding.used[unit] += amount
+        self._holding.use(unit, amount)
 
     def report(self, progress: Progress) -> None:
         """Note progress for the next tick."""

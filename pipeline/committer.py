@@ -77,12 +77,8 @@ class Committer:
         """Documents that a batch in flight writes: another transaction would meet its locks."""
         self._scope = anyio.CancelScope(shield=True)
         self._stopped = False
-
-    @property
-    def operation_time(self) -> Any:
+        self._as_of: Any = None
         """An operation time as of which everything can be read that was committed so far."""
-        times = [lane.operation_time for lane in self._lanes]
-        return max((time for time in times if time is not None), default=None)
 
     async def commit(self, change: Change) -> Any:
         """Return when the change is durable, with an operation time as of which it can be read.
@@ -104,7 +100,7 @@ class Committer:
         await entry.wait()
         if entry.error is not None:
             raise entry.error
-        return self.operation_time
+        return self._as_of
 
     async def commit_all(self, changes: Sequence[Change]) -> tuple[list[MillraceError | None], Any]:
         """Return when all are durable, or why one could not be, and an operation time; see `commit`."""
@@ -116,7 +112,7 @@ class Committer:
         with anyio.CancelScope(shield=True):
             for entry in entries:
                 await entry.wait()
-        return [entry.error for entry in entries], self.operation_time
+        return [entry.error for entry in entries], self._as_of
 
     async def run(self) -> None:
         """Commit batches until `stop`, whatever is cancelled around: what has joined is waited for."""
@@ -136,11 +132,13 @@ class Committer:
             if entries:
                 await self._finish(commits, entries)
             else:
+                if self._changed.is_set():
+                    self._changed = anyio.Event()
                 await self._changed.wait()
 
     def _tell(self) -> None:
+        """Let lanes look that wait: one that finds too little waits for the next change."""
         self._changed.set()
-        self._changed = anyio.Event()
 
     def stop(self) -> None:
         """End `run` when everything that has joined is durable."""
@@ -177,6 +175,8 @@ class Committer:
             results = await until_available(lambda: commits.commit(changes), "a commit")
         except MillraceError as error:
             results = [error] * len(entries)
+        times = [lane.operation_time for lane in self._lanes]
+        self._as_of = max((time for time in times if time is not None), default=None)
         self._in_flight.difference_update(entries)
         self._written -= keys
         for entry, result in zip(entries, results, strict=True):

@@ -34,6 +34,7 @@ from pipeline.processes import Processes
 from pipeline.progress import Progress
 from pipeline.stage import Pipeline, RetryPolicy, Stage
 from pipeline.threads import Threads
+from pipeline.time_limits import TimeLimits
 
 _log = logging.getLogger("millrace.executor")
 
@@ -50,13 +51,14 @@ class Executor:
     processes: Processes
     threads: Threads
     instances: Instances
+    time_limits: TimeLimits
 
     async def execute(self, holding: Holding) -> Outcome:
         """Run the stage's function; every failure of it is an outcome, never an exception."""
         task, stage = holding.task, self.pipeline[holding.task.stage]
         with ExitStack() as cleanup:
             try:
-                holding.limit(stage.timeout)
+                holding.limit(self.time_limits.line(stage.timeout.total_seconds()))
                 return await self._call(stage, holding, Attempt(self.desk, holding, stage, cleanup))
             except LeaseLost:
                 return Lost()

@@ -6,7 +6,6 @@ well: a job under way goes before others of its priority, but not before one of 
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -96,17 +95,26 @@ class HandOff:
 
 def _begun(before: Task, created: Mapping[str, Any], given: Input, hold: Hold, as_of: Any) -> Task:
     """Return the task that was created as held, after another of its job."""
-    return replace(
-        before,
+    return Task(
         id=created["_id"],
+        job=before.job,
+        tenant=before.tenant,
+        pipeline=before.pipeline,
+        pipeline_version=before.pipeline_version,
         stage=created["stage"],
         revision=created["revision"],
+        priority=before.priority,
         attempt=1,
         max_attempts=created["max_attempts"],
         lease=Lease(hold.claim_id, 1, hold.worker, hold.asked_at),
+        traceparent=before.traceparent,
+        document=before.document,
+        params=before.params,
         inputs=created["inputs"],
         input=given,
         as_of=as_of,
         fresh=True,
-        reserved={},
+        batch=before.batch,
+        skip=before.skip,
+        again=before.again,
     )

@@ -8,7 +8,6 @@ process's own clock, no new part of the work is begun until a renewal has been a
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +20,7 @@ from pipeline.model import Lease, Task
 from pipeline.patience import pauses
 from pipeline.progress import Progress
 from pipeline.store.tasks import Tasks
+from pipeline.time_limits import Line
 
 _log = logging.getLogger("millrace.leases")
 
@@ -43,14 +43,17 @@ class Holding:
         self._renewed: anyio.Event | None = None
         self.progress: Progress | None = None
         self.doubted = False
-        self.used: Counter[str] = Counter()
+        self.used: dict[str, int] = {}
         """What the attempt has told that it used, by unit."""
+        self._line: Line | None = None
 
     def __enter__(self) -> Self:
         self._held[self.task.id] = self
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._line is not None:
+            self._line.leave(self._scope)
         # A lost attempt may still be ending while the task is held again here, under a later claim.
         if self._held.get(self.task.id) is self:
             del self._held[self.task.id]
@@ -78,9 +81,14 @@ class Holding:
         self.interrupted = True
         self._scope.cancel()
 
-    def limit(self, duration: timedelta) -> None:
-        """Stop the attempt when it takes longer than that from now."""
-        self._scope.deadline = anyio.current_time() + duration.total_seconds()
+    def limit(self, line: Line) -> None:
+        """Stop the attempt when it takes longer from now than those of that line may."""
+        self._line = line
+        line.join(self._scope)
+
+    def use(self, unit: str, amount: int) -> None:
+        """Note that the attempt has used so much more of a unit."""
+        self.used[unit] = self.used.get(unit, 0) + amount
 
     @property
     def committing(self) -> bool:

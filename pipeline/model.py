@@ -10,13 +10,14 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pipeline.limit import Account
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
+from pipeline.value import value
 
 _PROCESS, _number = secrets.token_hex(10), itertools.count()
 """What makes the ids of this process's changes unique, cheaply."""
@@ -131,7 +132,7 @@ def version_of(queue: str) -> int:
     return int(queue.split("@", 1)[1].split("/", 1)[0])
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lease:
     """The time-limited right to run a task."""
 
@@ -142,7 +143,7 @@ class Lease:
     """When this process sent its claim, by its monotonic clock: the lease lasts from then on at least."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hold:
     """A claim that comes with the task's creation: its worker goes on with the job at once."""
 
@@ -154,7 +155,7 @@ class Hold:
     asked_at: float = field(default_factory=time.monotonic, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DocumentReference:
     """Where a job's document is: in GridFS, or inline in the job when it is small."""
 
@@ -166,7 +167,7 @@ class DocumentReference:
     inline: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Submitted:
     """What admission needs to know of a job."""
 
@@ -183,7 +184,7 @@ class Submitted:
     """Stages that this job leaves out."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Input:
     """What a task works on."""
 
@@ -193,7 +194,7 @@ class Input:
     """That output, when it is small enough to have been read with the claim."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Again:
     """How a job is run again; of tasks of later revisions than the first."""
 
@@ -202,7 +203,7 @@ class Again:
     """Of the whole job, by stage, instead of those that it was submitted with; None: these."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Task:
     """A claimed task, with what its attempt needs of the job."""
 
@@ -253,7 +254,7 @@ class Task:
         return self.again.anew == "changed" or self.revision in self.inputs.values()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failure:
     """Why an attempt failed, as it is stored with the task and shown to people."""
 
@@ -264,7 +265,7 @@ class Failure:
     trace: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StageOutput:
     """What a stage wrote, ready to be stored."""
 
@@ -280,7 +281,7 @@ class StageOutput:
     """The earlier revision that wrote it, when the stage did not run."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Succeeded:
     """Outcome: the stage returned."""
 
@@ -289,7 +290,7 @@ class Succeeded:
     """The last that it told, brought to its total."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failed:
     """Outcome: the stage failed; `retry_in` is None when trying again cannot help."""
 
@@ -297,7 +298,7 @@ class Failed:
     retry_in: timedelta | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Away:
     """That an outside service is away, as an attempt has found."""
 
@@ -307,7 +308,7 @@ class Away:
     """The pause that it asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Snoozed:
     """Outcome: the stage asked to be called again in `delay`; the attempt isn't charged."""
 
@@ -323,12 +324,12 @@ class Snoozed:
     """The budgets that were looked up then, in their versions."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Interrupted:
     """Outcome: the worker stopped; the attempt isn't charged."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lost:
     """Outcome: the lease is gone; nothing of this attempt may be written."""
 
@@ -340,7 +341,7 @@ Update = Mapping[str, Any] | list[Mapping[str, Any]]
 """Operators with `$set` among them, or an aggregation pipeline, in which values stand in `$literal`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Write:
     """An update of one document which must match, or the whole change fails."""
 
@@ -349,7 +350,7 @@ class Write:
     update: Update
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Change:
     """Writes that happen together or not at all: a transition.
 

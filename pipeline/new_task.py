@@ -1,16 +1,17 @@
 """Tasks as they are created: by admission, by the stage before, or by a stage that is run again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
 from pipeline.model import Again, Hold, Submitted, Task, queue_name, stage_queue, task_id
 from pipeline.stage import Pipeline, Stage
 from pipeline.updates import Json
+from pipeline.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Given:
     """What a new task works on: a hash, the output that has it (None: the document), earlier outputs."""
 

@@ -47,6 +47,7 @@ from pipeline.store.permits import Permits
 from pipeline.store.tasks import Tasks
 from pipeline.store.workers import DEAD_FOR
 from pipeline.threads import Threads
+from pipeline.time_limits import TimeLimits
 from pipeline.turns import Peers, Turns
 from pipeline.upkeep import SESSIONS, Upkeep
 from pipeline.wakeups import Wakeups
@@ -289,8 +290,11 @@ class Worker:
     async def _attempts(self, committer: Committer, hand_off: HandOff) -> None:
         """Claim and run until the soft stop, then wait for what runs, and interrupt it in the end."""
         desk = Desk(self._store, committer, self._leases, self._settings.lease, self.gates.services)
+        limits = TimeLimits()
         executors = {
-            (each.name, each.version): Executor(desk, each, self._processes, self._threads, self._instances)
+            (each.name, each.version): Executor(
+                desk, each, self._processes, self._threads, self._instances, limits
+            )
             for each in self._hosted
         }
         runner = Runner(
