@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,13 +54,21 @@ class Attempt:
         self._path: Path | None = None
         self._reading: anyio.Lock | None = None
         self._stage_version = stage.version
-        # Checkpoints of another version, or of another input, are not this attempt's.
-        self._version = stage.version
-        self._prefix = f"{stage.version}.{holding.task.input.sha256[:16]}."
-        self._allowance = Allowance(desk.store, holding.task)
-        self._remembering = Remembering(desk.store.memories, holding.task, stage.version)
         self.told: Progress | None = None
         """The last progress of this attempt."""
+
+    @cached_property
+    def _prefix(self) -> str:
+        """Before the keys of checkpoints: those of another version or input are not this attempt's."""
+        return f"{self._stage_version}.{self._task.input.sha256[:16]}."
+
+    @cached_property
+    def _allowance(self) -> Allowance:
+        return Allowance(self._desk.store, self._task)
+
+    @cached_property
+    def _remembering(self) -> Remembering:
+        return Remembering(self._desk.store.memories, self._task, self._stage_version)
 
     async def document_path(self) -> Path:
         """Return a local copy of the document; made at the first call."""

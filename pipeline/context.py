@@ -5,7 +5,6 @@ A stage sees no database: everything here goes through `AttemptServices`.
 
 import logging
 import uuid
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -76,9 +75,11 @@ class StageContext:
         self._served = 0
         self._saved: dict[str, Any] | None = None
         self._told = Progress(0)
-        self._effects = Effects(services)
-        self._effecting: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._bridge = Bridge()
+
+    @cached_property
+    def _effects(self) -> Effects:
+        return Effects(self._services)
 
     @cached_property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -341,8 +342,7 @@ class StageContext:
             InDoubt: an earlier attempt began it and ended without saying whether it was done. Trying again
                 keeps the doubt; running the job again from this stage does the effect afresh.
         """
-        async with self._effecting[key]:
-            return await self._effects.once(key, effect, TypeAdapter(type_))
+        return await self._effects.once(key, effect, TypeAdapter(type_))
 
     async def each(
         self,

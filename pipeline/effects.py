@@ -4,10 +4,12 @@ Each leaves notes with its task: `begun` before, `done` after it, with what it r
 said that it was not done. One that has begun, and neither, may have been done: nobody knows.
 """
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
+import anyio
 from pydantic import TypeAdapter
 
 from pipeline.errors import InDoubt, Snooze, TemporaryError
@@ -37,6 +39,7 @@ class Effects:
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._noted: dict[str, Any] | None = None
+        self._under_way: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
 
     async def once(self, key: str, effect: Callable[[], Awaitable[T]], adapter: TypeAdapter[T]) -> T:
         """Do an effect, or return what it returned before; one call at a time for each key.
@@ -44,6 +47,10 @@ class Effects:
         Raises:
             InDoubt: it may have been done before.
         """
+        async with self._under_way[key]:
+            return await self._once(key, effect, adapter)
+
+    async def _once(self, key: str, effect: Callable[[], Awaitable[T]], adapter: TypeAdapter[T]) -> T:
         if self._noted is None:
             self._noted = dict(await self._notes.effects())
         noted, done = self._noted, f"{key}.done"

@@ -93,6 +93,17 @@ class Stage:
     tariff: Callable[[], Tariff | None] | None = None
     """Tells what the models cost that it asks."""
 
+    is_async: bool = field(init=False)
+    """True for a coroutine function; a plain one runs in a thread."""
+
+    units: frozenset[str] = field(init=False)
+    """The units in which its attempts cost something."""
+
+    def __post_init__(self) -> None:
+        """Find out once what each attempt asks."""
+        object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.function))
+        object.__setattr__(self, "units", frozenset(each.unit for each in self.costs))
+
     def recipe(self, params: Mapping[str, Any]) -> Recipe:
         """Return by what an output would be made now, with these params of the stage."""
         engine = None if self.engine is None else self.engine(params)[:LONGEST_ENGINE]
@@ -115,16 +126,6 @@ class Stage:
     def secrets(self) -> frozenset[str]:
         """The names of its params that are secret."""
         return secret_fields(self.params)
-
-    @property
-    def units(self) -> frozenset[str]:
-        """The units in which its attempts cost something."""
-        return frozenset(each.unit for each in self.costs)
-
-    @property
-    def is_async(self) -> bool:
-        """True for a coroutine function; a plain one runs in a thread."""
-        return inspect.iscoroutinefunction(self.function)
 
     async def call(
         self,

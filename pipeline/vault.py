@@ -78,6 +78,8 @@ class Vault:
         Raises:
             KeyMissing: this process has no key that opens it.
         """
+        if not params:
+            return params
         found = {
             stage: [name for name, value in values.items() if _is_sealed(value)]
             for stage, values in params.items()

@@ -35,10 +35,12 @@ def alike(writes: Iterable[Write]) -> list[list[Write]]:
 
 def _condition(query: Mapping[str, Any]) -> Hashable:
     """Return what a filter asks for besides the id, as a key."""
-    common = {name: value for name, value in query.items() if name != "_id"}
-    if any(isinstance(value, dict) for value in common.values()):
-        return bson.encode(common)
-    return tuple(common.items())
+    common = tuple([item for item in query.items() if item[0] != "_id"])
+    try:
+        hash(common)
+    except TypeError:  # it asks for more than values
+        return bson.encode(dict(common))
+    return common
 
 
 def matching(writes: Sequence[Write]) -> dict[str, Any]:
