@@ -1,6 +1,6 @@
 """What a worker looks after beside its tasks, on one agenda. None of it is urgent, and nothing is polled."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 
@@ -9,7 +9,9 @@ from pipeline.batches import Batches
 from pipeline.cleanup import cleanup
 from pipeline.scheduler import Scheduler
 from pipeline.settings import WorkerSettings
+from pipeline.skipping import Skipping
 from pipeline.store import Store
+from pipeline.store.backlog import Backlog
 from pipeline.store.commits import Commits
 from pipeline.strays import Strays
 
@@ -21,15 +23,23 @@ class Upkeep:
     """One worker's share of it. `run` it in a task group."""
 
     def __init__(
-        self, store: Store, settings: WorkerSettings, worker: str, commits: Sequence[Commits]
+        self,
+        store: Store,
+        settings: WorkerSettings,
+        worker: str,
+        commits: Sequence[Commits],
+        *,
+        backlog: Backlog,
+        wake: Callable[[], None],
     ) -> None:
-        """Make one; `commits` are `SESSIONS` of its own."""
+        """Make one; `commits` are `SESSIONS` of its own, `wake` tells that there may be work."""
         for_strays, firing, of_tasks = commits
         self._agenda = Agenda()
         self.batches = Batches(store, self._agenda)
         self.scheduler = Scheduler(
             store, self._agenda, worker, {"cleanup": cleanup}, commits=firing, of_tasks=of_tasks
         )
+        self.skipping = Skipping(backlog, self._agenda, wake)
         self.strays = Strays(store, for_strays, self._agenda, settings.admission_grace)
 
     def arm_all(self) -> None:

@@ -100,7 +100,7 @@ class Worker:
         lease = self._settings.lease
         # Of its own: it remembers the claims whose answer isn't known yet, which are this worker's alone.
         self._tasks = Tasks(store.db)
-        self._backlog = Backlog(store.db, self._hosted.beginning)
+        self._backlog = Backlog(store.db, self._hosted.beginning, lambda: self._upkeep.skipping.arm())
         self._turns = Turns(Peers(self.name, self._queues))
         self.gates = Gates(self.name, self._queues, self._hosted.units, self._hosted.apart)
         """What this worker knows to be paused."""
@@ -161,7 +161,9 @@ class Worker:
             admitter = Admitter(committer, self._hosted, self._store.vault)
             self._intake = self._make_intake(admitter, hand_off, self._store.permits(grants))
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
-            self._upkeep = Upkeep(self._store, self._settings, self.name, upkeep)
+            self._upkeep = Upkeep(
+                self._store, self._settings, self.name, upkeep, backlog=self._backlog, wake=self._wake
+            )
             async with anyio.create_task_group() as group:
                 group.start_soon(committer.run)
                 try:

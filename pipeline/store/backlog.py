@@ -3,7 +3,7 @@
 Nobody holds it in memory: a worker with free slots reads as many jobs as it can begin.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,10 +28,17 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 class Backlog:
     """The submitted jobs of some pipelines, each in some versions; and those that name no version."""
 
-    def __init__(self, db: AsyncDatabase[Doc], pipelines: Mapping[str, Collection[int]]) -> None:
+    def __init__(
+        self,
+        db: AsyncDatabase[Doc],
+        pipelines: Mapping[str, Collection[int]],
+        lacks_index: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make one; `lacks_index` hears that somebody should `index_skipping`, and look again then."""
         self._client = db.client
         self._jobs = db["jobs"]
         self._indexes = OnDemand(db)
+        self._lacks_index = lacks_index
         self._versions = pipelines
         self._wanted: list[Doc] = [
             {"state": "submitted", "pipeline": name, "pipeline_version": {"$in": [None, *versions]}}
@@ -52,13 +59,15 @@ class Backlog:
 
         By index alone. What was submitted until the operation time `as_of` is among them, `without` are
         jobs to leave out. So are those of `closed` pipelines, but for those that skip the first stage, whose
-        queues are given, one a version. `due` says, by the server's clock, whether a job may begin.
+        queues are given, one a version, once there is an index of them. `due` says, by the server's clock,
+        whether a job may begin.
         Unless they are asked for `whole`, they have no more than what orders them.
         """
         wanted = [each for each in self._wanted if each["pipeline"] not in closed]
         around = self._around(closed)
-        if around:
-            await self._indexes.require("skipping")
+        if around and not await self._indexes.has("skipping"):
+            self._lacks_index()  # made here, it would hold all work up for as long as that takes
+            around = []
         if not (wanted or around):
             return []
         fields: Doc = dict.fromkeys(_WHOLE if whole else _KEY, 1)
@@ -74,6 +83,11 @@ class Backlog:
                 found += await self._find(wanted, narrower, fields | _DUE, _ORDER[1:], limit, session)
         jobs = {job["_id"]: job for job in found}
         return sorted(jobs.values(), key=_precedence)[:limit]
+
+    @translated
+    async def index_skipping(self) -> None:
+        """Make the index of jobs that skip stages, unless it is there."""
+        await self._indexes.require("skipping")
 
     def _around(self, closed: Mapping[str, Collection[str]]) -> list[Doc]:
         """Return the queries of jobs that skip the first stage, of these pipelines with its queues."""

@@ -147,6 +147,7 @@ async def test_jobs_that_skip_the_first_stage_while_it_is_paused(crowded: Store)
     later = {**job_document("elsewhere", name="a", content=b"", skip=["read"]), "pipeline_version": 2}
     await crowded.db["jobs"].insert_many([*waiting, other, later])
     backlog = Backlog(crowded.db, {"counting": [1], "elsewhere": [1]})
+    await backlog.index_skipping()
     found: list[Doc] = []
 
     async def look() -> None:
