@@ -10,7 +10,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pipeline.store import file_promises, job_promises, output_promises, promises
 from pipeline.store.driver import Client, Doc, translated
 from pipeline.store.input_promises import inputs_are_what_they_say
-from pipeline.store.on_demand import OnDemand
 from pipeline.store.scan import Check, Snapshot, snapshot
 
 EXAMPLES = 5
@@ -59,10 +58,7 @@ class Promise:
 
 
 class Audit:
-    """One pass over the database. It only reads, without locks, and doesn't hold running work up.
-
-    The first one may make the index by which a file's job is found.
-    """
+    """One pass over the database. It only reads, without locks, and doesn't hold running work up."""
 
     def __init__(self, client: Client, db: AsyncDatabase[Doc], grace: timedelta) -> None:
         self._client = client
@@ -77,7 +73,6 @@ class Audit:
             StoreError: the server has not kept the snapshot for long enough; the message says what to do.
             StoreUnavailable: the server is away.
         """
-        await OnDemand(self._db).require_for_files()
         async with snapshot(self._client, self._db) as database:
             return [await promise.check(database) for promise in self._promises]
 

@@ -16,7 +16,6 @@ from pipeline.model import FINAL_STATES, ids_of_job
 from pipeline.store.commits import Commits
 from pipeline.store.documents import Documents
 from pipeline.store.driver import Doc, translated
-from pipeline.store.on_demand import OnDemand
 
 PAGE = 100
 
@@ -36,7 +35,6 @@ class Cleanup:
     def __init__(self, db: AsyncDatabase[Doc], documents: Documents) -> None:
         self._db = db
         self._documents = documents
-        self._indexes = OnDemand(db)
 
     @translated
     async def retentions(self) -> dict[str, timedelta]:
@@ -109,7 +107,6 @@ class Cleanup:
 
     async def files_of_nobody(self, grace: timedelta) -> AsyncIterator[list[Any]]:
         """Yield files of that age to which nothing refers, in pages; somebody may until they are removed."""
-        await self._indexes.require_for_files()
         last: Any = None
         while page := await self._files_after(last, grace):
             yield [each["_id"] for each in page if not any(each[name] for name in _REFERRING)]

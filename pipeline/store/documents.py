@@ -26,7 +26,6 @@ from pipeline.crashpoints import crash_point
 from pipeline.errors import NotFound
 from pipeline.model import DocumentReference
 from pipeline.store.driver import Doc, reading, translate, translated
-from pipeline.store.on_demand import OnDemand
 
 CHUNK_BYTES = 1024 * 1024
 """GridFS chunk size: fewer round trips than its default of 255 KiB, well below 16 MiB.
@@ -87,7 +86,6 @@ class Documents:
         self._schedules = db["schedules"]
         self._files = db["documents.files"]
         self._chunks = db["documents.chunks"]
-        self._indexes = OnDemand(db)
         self._bucket = AsyncGridFSBucket(db, "documents")
 
     async def receive(self, tenant: str, name: str, content: AsyncIterator[bytes]) -> StoredFile | InlineFile:
@@ -207,7 +205,6 @@ class Documents:
         return True
 
     async def _is_used(self, file_id: Any) -> bool:
-        await self._indexes.require("file")
         referring = [
             (self._jobs, "document.file_id"),
             (self._outputs, "file_id"),

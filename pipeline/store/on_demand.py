@@ -2,7 +2,7 @@
 
 On 6.0 a transaction that changes a job's state pays for every index there is on `jobs`, and for each the
 more, the more there are: what a deployment does not use must not be among them. Where an earlier release
-has made some of them at once, they stay.
+has made one of them at once, it stays.
 """
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -29,11 +29,6 @@ ON_DEMAND: dict[str, IndexModel] = {
         name="failures",
         partialFilterExpression={"state": "failed"},
     ),
-    "file": IndexModel(
-        [("document.file_id", ASCENDING)],
-        name="file",
-        partialFilterExpression={"document.file_id": {"$exists": True}},
-    ),
     "skipping": IndexModel(
         [
             ("pipeline", ASCENDING),
@@ -58,7 +53,6 @@ class OnDemand:
 
     def __init__(self, db: AsyncDatabase[Doc]) -> None:
         self._jobs = db["jobs"]
-        self._files = db["documents.files"]
         self._present: set[str] = set()
 
     async def require(self, name: str) -> None:
@@ -66,11 +60,6 @@ class OnDemand:
         if name not in self._present:
             await self._jobs.create_indexes([ON_DEMAND[name]])
             self._present.add(name)
-
-    async def require_for_files(self) -> None:
-        """Make the one by which the job of a file is found, if there is a file."""
-        if "file" not in self._present and await self._files.find_one({}, {"_id": 1}):
-            await self.require("file")
 
     async def has(self, name: str) -> bool:
         """Tell whether anybody has made an index: if not, nothing is there that it would find."""

@@ -23,7 +23,6 @@ from pipeline.store.driver import Client, Doc, translated
 from pipeline.store.file_promises import chunks_are_whole, files_have_owners
 from pipeline.store.job_promises import jobs_have_work
 from pipeline.store.job_repair import Remedy, decide, read_case
-from pipeline.store.on_demand import OnDemand
 from pipeline.store.scan import Check, join, scan, snapshot
 from pipeline.store.workers import DEAD_FOR, Workers
 
@@ -170,7 +169,6 @@ class Repairs:
         """
         swept = await self._documents.sweep(self._grace)
         self._note(self._done, "I7", "removed abandoned uploads", swept)
-        await OnDemand(self._db).require_for_files()
         for file in await self._violating(files_have_owners(self._grace)):
             if await self._documents.discard_unused(file):
                 self._note(self._done, "I7", "removed files of nobody")

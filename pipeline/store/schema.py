@@ -235,6 +235,11 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"state": "submitted"},
         ),
         IndexModel(
+            [("document.file_id", ASCENDING)],
+            name="file",
+            partialFilterExpression={"document.file_id": {"$exists": True}},
+        ),
+        IndexModel(
             [("deadline", ASCENDING)],
             name="deadline",
             partialFilterExpression={"state": {"$in": list(OPEN_JOB)}, "deadline": {"$type": "date"}},
