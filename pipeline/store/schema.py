@@ -195,7 +195,7 @@ VALIDATORS: dict[str, Doc] = {
         ]
     },
     "tasks": {"$or": [{**_BY_THE_ENGINE, "state": {"$in": _TASK_STATES}}, {"$jsonSchema": _TASK}]},
-    "outputs": {"$or": [_BY_THE_ENGINE, {"$jsonSchema": _OUTPUT}]},
+    "outputs": {"$jsonSchema": _OUTPUT},
     "checkpoints": {},
     "schedules": {"$jsonSchema": _SCHEDULE, "$expr": _SCHEDULE_RULES},
     "tenants": {},
