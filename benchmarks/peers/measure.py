@@ -98,13 +98,13 @@ class _Turns:
 
     async def choose(self) -> None:
         """Find the fastest of its settings."""
+        settings = load(self._entry.location).settings
+        if len(settings) == 1:
+            [self._setting] = settings
+            return
         async with _running(self._entry) as ground:
-            peer = ground.peer
-            trial = Size.of(peer, self._form).trial
-            rates = {
-                each: await ground.throughput(each, trial) if len(peer.settings) > 1 else 0.0
-                for each in peer.settings
-            }
+            trial = Size.of(ground.peer, self._form).trial
+            rates = {each: await ground.throughput(each, trial) for each in settings}
         self._setting = max(rates, key=rates.__getitem__)
 
     async def round(self) -> None:

@@ -16,7 +16,7 @@ from pipeline.model import new_job_id
 from pipeline.settings import StoreSettings
 from pipeline.store import Store
 from pipeline.store.schema import INDEXES, INLINE_LIMIT, RELEASE, VALIDATORS
-from tests.records import Doc
+from tests.records import Doc, claimed, committing, completion
 from tests.support import COUNTING, running, until
 
 CONTENT = b"one two three"
@@ -194,6 +194,18 @@ def test_a_document_in_gridfs_is_accepted(jobs: Collection[Doc]) -> None:
     job["document"]["file_id"] = ObjectId()
     jobs.insert_one(job)
     assert jobs.count_documents({}) == 1
+
+
+@pytest.mark.parametrize(
+    "field", ["job", "stage", "queue", "state", "revision", "run_at", "attempt", "lease"]
+)
+async def test_an_update_by_hand_cannot_spoil_a_task(store: Store, field: str) -> None:
+    """Workers and the audit rely on what every task has, also on tasks that the engine has written to."""
+    [task] = await claimed(store)
+    async with committing(store) as commits:
+        assert await commits.commit([await completion(store, task)]) == [None]
+    with pytest.raises(WriteError, match="failed validation"):
+        await store.db["tasks"].update_one({"_id": task.id}, {"$unset": {field: ""}})
 
 
 async def test_installing_again_changes_nothing(store: Store) -> None:
