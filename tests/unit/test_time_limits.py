@@ -11,7 +11,7 @@ async def test_what_takes_too_long_is_cancelled_and_what_has_ended_is_left_alone
     line = TimeLimits().line(SHORT)
     ended = anyio.CancelScope()
     line.join(ended)
-    await anyio.sleep(SHORT / 2)  # so that the timer, which is the first one's, comes too early for the second
+    await anyio.sleep(SHORT / 2)  # the timer is the first one's, and too early for the second
     line.leave(ended)
     with anyio.fail_after(LONG), anyio.CancelScope() as stuck:
         line.join(stuck)
