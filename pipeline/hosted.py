@@ -52,6 +52,11 @@ class Hosted:
         return sorted({name for name, _ in self._pipelines})
 
     @property
+    def timed(self) -> bool:
+        """True when some pipeline limits the time of its jobs."""
+        return any(each.timeout is not None for each in self)
+
+    @property
     def units(self) -> dict[str, frozenset[str]]:
         """The units that the stages cost which are claimed here, by queue; only those that cost any."""
         named = {

@@ -6,7 +6,7 @@ first, and no more than can be begun. The compare-and-sets of claim and admissio
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
@@ -70,10 +70,12 @@ class Intake:
         gates: Gates,
         outages: Outages,
         hold: Callable[[OperationTime | None], Hold | None],
+        timed: Callable[[], Awaitable[None]],
         hosted: Hosted,
         worker: str,
         lease_for: timedelta,
     ) -> None:
+        """Make one; `timed` is waited for before jobs with deadlines are admitted: they must be found."""
         self._tasks = tasks
         self._backlog = backlog
         self._rationing = rationing
@@ -83,6 +85,7 @@ class Intake:
         self._gates = gates
         self._outages = outages
         self._hold = hold
+        self._timed = timed
         self._hosted = hosted
         self._worker = worker
         self._lease_for = lease_for
@@ -311,4 +314,6 @@ class Intake:
     ) -> list[Task]:
         if any("document" not in job for job in jobs):
             jobs = await self._backlog.read([job["_id"] for job in jobs], self._as_of)
+        if self._hosted.timed or any(job.get("deadline") is not None for job in jobs):
+            await self._timed()
         return await self._admitter.admit(jobs, hold, blocker)

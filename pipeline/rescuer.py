@@ -51,6 +51,10 @@ class Rescuer:
         """Somebody claims, or may claim, something: look when that lease could end."""
         self._agenda.arm(self._rescue_expired, self._lease + _MARGIN)
 
+    def arm_for_deadlines(self) -> None:
+        """There may be deadlines: look now."""
+        self._agenda.arm(self._expire_jobs)
+
     def arm_for_deadline(self, remaining: timedelta) -> None:
         """Somebody submitted or admitted a job with a deadline: look when that has passed."""
         self._agenda.arm(self._expire_jobs, max(0.0, remaining.total_seconds()) + _MARGIN)
@@ -86,7 +90,7 @@ class Rescuer:
 
     async def _expire_jobs(self) -> None:
         """End the jobs whose deadline has passed."""
-        overdue = await self._store.jobs.overdue(BATCH)
+        overdue = await self._store.deadlines.overdue(BATCH)
         ended = 0
         for job, task in overdue:
             failure = Failure("DeadlineExceeded", "the job was not done by its deadline")
@@ -96,7 +100,7 @@ class Rescuer:
                 _log.warning("job %s was not done by its deadline", job)
             else:
                 _log.info("job %s has changed meanwhile, or has to wait: %s", job, result)
-        wait = await self._store.jobs.next_deadline()
+        wait = await self._store.deadlines.next()
         if wait is not None:
             stuck = ended < len(overdue)
             self._agenda.arm(self._expire_jobs, wait.total_seconds() + (STUCK if stuck else _MARGIN))

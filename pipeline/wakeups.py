@@ -81,6 +81,8 @@ class Wakeups:
 
     async def reconcile(self, since: OperationTime | None) -> int:
         """Look for all that there may be, who is alive and what is paused; returns how many jobs wait."""
+        if since is not None:
+            self._upkeep.deadlines.look()
         since = since or await self._changes.now()
         found = await self._backlog.size(since)
         await self._gates.read(self._controls, self._ponds, self._limits, since)
@@ -93,6 +95,7 @@ class Wakeups:
     def _on_job(self, event: Event) -> None:
         state, deadline = event.fields.get("state"), event.fields.get("deadline")
         if deadline is not None:
+            self._upkeep.deadlines.heard()
             self._rescuer.arm_for_deadline(deadline - event.at)
         if state == "submitted" and event.operation == "update":
             self._upkeep.strays.suspect()

@@ -159,11 +159,17 @@ class Worker:
                 self.name, self._queues, self._clock, self._settings.lease, self._may_go_on, self.gates
             )
             admitter = Admitter(committer, self._hosted, self._store.vault)
-            self._intake = self._make_intake(admitter, hand_off, self._store.permits(grants))
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
             self._upkeep = Upkeep(
-                self._store, self._settings, self.name, upkeep, backlog=self._backlog, wake=self._wake
+                self._store,
+                self._settings,
+                self.name,
+                upkeep,
+                backlog=self._backlog,
+                wake=self._wake,
+                timed=rescuer.arm_for_deadlines,
             )
+            self._intake = self._make_intake(admitter, hand_off, self._store.permits(grants))
             async with anyio.create_task_group() as group:
                 group.start_soon(committer.run)
                 try:
@@ -258,6 +264,7 @@ class Worker:
             gates=self.gates,
             outages=self._outages,
             hold=hand_off.hold,
+            timed=self._upkeep.deadlines.require,
             hosted=self._hosted,
             worker=self.name,
             lease_for=self._settings.lease,
@@ -367,6 +374,8 @@ class Worker:
                 continue
             with suppress(StoreUnavailable):
                 await wakeups.reconcile(None)
+                if not self._settings.listen:
+                    self._upkeep.deadlines.look()
                 await self._store.documents.sweep(UPLOAD_GRACE)
                 await self._store.workers.forget(DEAD_FOR)
             due = anyio.current_time() + mean * random.uniform(0.5, 1.5)  # noqa: S311

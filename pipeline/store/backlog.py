@@ -18,7 +18,8 @@ from pipeline.store.on_demand import OnDemand
 
 _ORDER = [("priority", pymongo.DESCENDING), ("created_at", pymongo.ASCENDING)]
 _KEY = ("priority", "created_at", "pipeline", "pipeline_version")
-_WHOLE = (*_KEY, "tenant", "pipeline", "document", "params", "run_at", "traceparent", "batch", "skip")
+_TIMES = ("run_at", "deadline")
+_WHOLE = (*_KEY, *_TIMES, "tenant", "document", "params", "traceparent", "batch", "skip")
 _DUE = {"due": {"$lte": [{"$ifNull": ["$run_at", "$$NOW"]}, "$$NOW"]}}
 _WITHOUT_PRIORITY = {"priority": None}
 _NONE: Mapping[str, Collection[str]] = {}

@@ -17,7 +17,7 @@ from pipeline import decisions, updates
 from pipeline.crashpoints import crash_point
 from pipeline.errors import IdempotencyConflict, NotFound, StateConflict, StoreUnavailable, SubmissionError
 from pipeline.model import FINAL_STATES, ids_of_job, ids_of_tenant, of_jobs
-from pipeline.store.driver import UNSTORABLE, Client, Doc, translated, until_first
+from pipeline.store.driver import UNSTORABLE, Client, Doc, translated
 
 IDEMPOTENCY = timedelta(days=1)
 """How long an idempotency key stands for its job, unless that says otherwise."""
@@ -32,7 +32,6 @@ _PAUSE = 0.05
 _NESTED_TOO_DEEPLY = 15
 """Server code of a document with more than 200 levels."""
 _OPEN = {"$nin": sorted(FINAL_STATES)}
-_WITH_DEADLINE: Doc = {"state": {"$in": list(updates.OPEN_JOB)}, "deadline": {"$type": "date"}}
 
 
 class Jobs:
@@ -153,22 +152,6 @@ class Jobs:
             crash_point("cancel.written", lambda: [job])
 
         await self._transaction(run)
-
-    @translated
-    async def overdue(self, limit: int) -> list[tuple[str, str | None]]:
-        """Return open jobs whose deadline has passed by the server's clock, each with its open task."""
-        query = {**_WITH_DEADLINE, "$expr": {"$lte": ["$deadline", "$$NOW"]}}
-        jobs = [each["_id"] async for each in self._jobs.find(query, {"_id": 1}).limit(limit)]
-        if not jobs:
-            return []
-        at_work = {**of_jobs(jobs), "state": {"$in": list(updates.OPEN_TASK)}}
-        tasks = {each["job"]: each["_id"] async for each in self._tasks.find(at_work, {"job": 1})}
-        return [(job, tasks.get(job)) for job in jobs]
-
-    @translated
-    async def next_deadline(self) -> timedelta | None:
-        """Return in how long the next open job is overdue; None when none has a deadline. Never negative."""
-        return await until_first(self._jobs, _WITH_DEADLINE, "deadline")
 
     @translated
     async def retry(self, job: str, tenant: str) -> None:

@@ -9,12 +9,18 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline.store.driver import Doc
+from pipeline.updates import OPEN_JOB
 
 ON_DEMAND: dict[str, IndexModel] = {
     "batch": IndexModel(
         [("batch", ASCENDING), ("state", ASCENDING), ("_id", DESCENDING)],
         name="batch",
         partialFilterExpression={"batch": {"$exists": True}},
+    ),
+    "deadline": IndexModel(
+        [("deadline", ASCENDING)],
+        name="deadline",
+        partialFilterExpression={"state": {"$in": list(OPEN_JOB)}, "deadline": {"$type": "date"}},
     ),
     "failures": IndexModel(
         [

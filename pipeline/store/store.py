@@ -16,6 +16,7 @@ from pipeline.store.changes import Changes
 from pipeline.store.cleanup import Cleanup
 from pipeline.store.commits import Commits
 from pipeline.store.controls import Controls
+from pipeline.store.deadlines import Deadlines
 from pipeline.store.documents import UPLOAD_GRACE, Documents
 from pipeline.store.driver import Client, Doc, make_client, require_replica_set, translated
 from pipeline.store.failures import Failures
@@ -58,6 +59,7 @@ class Store:
         self._timeout = settings.timeout.total_seconds()
         self.documents = Documents(self.db)
         self.jobs = Jobs(self._client, self.db, self._timeout)
+        self.deadlines = Deadlines(self.db)
         self.strays = Strays(self.db)
         self.batches = Batches(self._client, self.db, self._timeout)
         self.schedules = Schedules(self.db)

@@ -8,8 +8,9 @@ from pipeline import Document, Pipeline, Snooze, StageContext, stage
 from pipeline.client import Client
 from pipeline.settings import WorkerSettings
 from pipeline.store import Store
+from pipeline.store.changes import WORK
 from tests.records import stored, violations
-from tests.support import COUNTING, Text, pipeline_of, running, submit, until
+from tests.support import COUNTING, Text, pipeline_of, reconciled, running, submit, until
 
 SOON = timedelta(seconds=2)
 
@@ -77,4 +78,40 @@ async def test_a_job_that_ends_in_time_is_left_alone(store: Store) -> None:
     async with running(store, COUNTING):
         job = await submit(Client(store), "counting", deadline=datetime.now(UTC) + timedelta(hours=1))
         assert (await until(store, job.id)).state == "succeeded"
-    assert await store.jobs.next_deadline() is None
+    assert await store.deadlines.next() is None
+
+
+async def test_without_deadlines_there_is_no_index_of_them(store: Store) -> None:
+    async with running(store, COUNTING):
+        assert (await until(store, (await submit(Client(store), "counting")).id)).state == "succeeded"
+    assert "deadline" not in await store.db["jobs"].index_information()
+
+
+async def test_the_first_deadline_of_a_job_that_nobody_admits_is_heard_of(store: Store) -> None:
+    """By its event: when it came, the look at what waits, with which a worker begins, was over."""
+    async with running(store, COUNTING):
+        await reconciled(store, roles=1)
+        await until(store, (await submit(Client(store), "counting")).id)
+        view = await until(store, (await submit(Client(store), "unknown", deadline=soon())).id)
+    assert view.state == "failed"
+    assert await violations(store) == {}
+
+
+async def test_the_first_deadline_of_which_no_event_tells_any_more_is_found_at_the_start(
+    store: Store,
+) -> None:
+    """Whoever heard of it was killed before there was an index."""
+    async with running(store, COUNTING) as worker:
+        await reconciled(store, roles=1)
+    job = await submit(Client(store), "unknown", deadline=soon())
+    async with store.changes.open(WORK) as stream:
+        assert await store.listeners.save(worker.role, stream.token, WORK)
+    async with running(store, COUNTING):
+        assert (await until(store, job.id)).state == "failed"
+
+
+async def test_without_a_change_stream_waiting_jobs_are_looked_at(store: Store) -> None:
+    async with running(store, COUNTING, WorkerSettings(listen=False)):
+        await until(store, (await submit(Client(store), "counting")).id)
+        view = await until(store, (await submit(Client(store), "unknown", deadline=soon())).id)
+    assert view.state == "failed"
