@@ -4,7 +4,7 @@ A compare-and-set, so that many workers, a replayed token or a cancelled job sta
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -42,7 +42,22 @@ _REFUSALS: Mapping[type[MillraceError], str] = {
 class Admitter:
     """Admits the jobs of the pipelines that this worker hosts."""
 
-    def __init__(self, committer: Committer, hosted: Hosted, vault: Vault) -> None:
+    def __init__(
+        self,
+        committer: Committer,
+        hosted: Hosted,
+        vault: Vault,
+        *,
+        alone: Callable[[], bool] = lambda: False,
+        begun: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make one.
+
+        `alone` tells whether this worker is surely the only one, so that nobody else needs to hear what it
+        begins; `begun` hears that something has begun here.
+        """
+        self._alone = alone
+        self._tell_begun = begun
         self._committer = committer
         self._hosted = hosted
         self._vault = vault
@@ -63,10 +78,11 @@ class Admitter:
         traced = telemetry.traced()
         changes: list[Change] = []
         begins: list[Begin | None] = []
+        quiet = hold is not None and self._alone()
         for job in jobs:
             try:
                 now = (hold, blocker) if job["due"] else (None, None)
-                change, begin = self._change(job, *now, traced=traced)
+                change, begin = self._change(job, *now, quiet=quiet, traced=traced)
             except (KeyError, TypeError, ValueError) as error:
                 self._refuse(job["_id"], f"it is malformed ({error!r}), inserted past the validator")
                 continue
@@ -79,10 +95,12 @@ class Admitter:
                 self._report(str(change.guard.filter["_id"]), result)
             elif begin is not None:
                 begun.append(begin(as_of))
+        if begun:
+            self._tell_begun()
         return begun
 
     def _change(
-        self, job: Mapping[str, Any], hold: Hold | None, blocker: str | None, *, traced: bool
+        self, job: Mapping[str, Any], hold: Hold | None, blocker: str | None, *, quiet: bool, traced: bool
     ) -> tuple[Change, Begin | None]:
         submitted = _submitted(job)
         whole = self._hosted.beginner(submitted.pipeline, job.get("pipeline_version"))
@@ -101,7 +119,7 @@ class Admitter:
         if traced:
             with telemetry.span(telemetry.ADMIT, {telemetry.JOB: submitted.id}, traceparent):
                 traceparent = traceparent or telemetry.current_traceparent()
-        change = transitions.admit(submitted, pipeline, traceparent, hold, blocker)
+        change = transitions.admit(submitted, pipeline, traceparent, hold, blocker, quiet=quiet)
         if hold is None:
             return change, None
         [(_, created)] = change.creates

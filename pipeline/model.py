@@ -19,6 +19,9 @@ from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.value import value
 
+QUIET = "quiet-"
+"""Begins the stamps of what workers are not told of; all others are hexadecimal."""
+
 _PROCESS, _number = secrets.token_hex(10), itertools.count()
 """What makes the ids of this process's changes unique, cheaply."""
 
@@ -363,4 +366,6 @@ class Change:
     creates: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     """Documents that must not exist yet; `run_at` None or absent in a task means the server's now."""
     ends_job: bool = False
+    quiet: bool = False
+    """Nobody else needs to hear of it: no worker is told."""
     id: str = field(default_factory=lambda: f"{_PROCESS}{next(_number):08x}")

@@ -15,6 +15,7 @@ from pipeline.crashpoints import crash_point
 from pipeline.errors import Contended, LeaseLost, StateConflict
 from pipeline.model import Change, Failure
 from pipeline.store import Store
+from pipeline.store.changes import HEARD_WITHIN
 from pipeline.store.commits import Commits
 
 _log = logging.getLogger("millrace.rescuer")
@@ -73,7 +74,12 @@ class Rescuer:
     async def run(self) -> None:
         """Rescue until cancelled. Begins by looking for everything."""
         self.arm_all()
+        self._agenda.arm(self._look_for_unheard, max(self._lease, HEARD_WITHIN.total_seconds()) + _MARGIN)
         await self._agenda.run()
+
+    async def _look_for_unheard(self) -> None:
+        """Look for leases of a worker that took itself for the only one, until it had heard of this one."""
+        await self._rescue_expired()
 
     def _answered(self, answered: bool) -> None:
         if answered:

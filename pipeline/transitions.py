@@ -57,10 +57,13 @@ def admit(
     traceparent: str | None,
     hold: Hold | None = None,
     blocker: str | None = None,
+    *,
+    quiet: bool = False,
 ) -> Change:
     """`submitted` → `running`, and the first stage's task; the trace goes with both.
 
     With `hold` the task is created as claimed, and begins at once; with `blocker` in that subject's pond.
+    `quiet` when nobody else is there to hear of it: but somebody may come, who must know of a time limit.
     `pipeline` is without what the job skips.
     """
     job = replace(job, traceparent=traceparent)
@@ -78,6 +81,7 @@ def admit(
     return Change(
         guard=Write("jobs", {"_id": job.id, "state": "submitted"}, _started(started, pipeline)),
         creates=(("tasks", first),),
+        quiet=quiet and pipeline.timeout is None,
     )
 
 

@@ -24,22 +24,30 @@ class Peers:
 
     def __init__(self, own: str, queues: Sequence[str]) -> None:
         self._own = own
+        self._others: frozenset[str] = frozenset()
         self._queues: dict[str, frozenset[str]] = {own: frozenset(queues)}
 
     def replace(self, workers: Iterable[Mapping[str, Any]], *, drained: Collection[str] = ()) -> None:
         """Note who is alive; those who are `drained` begin nothing, and are not counted."""
-        own = self._queues[self._own]
+        own, alive = self._queues[self._own], {each["_id"]: each for each in workers}
+        self._others = frozenset(alive).difference([self._own])
         self._queues = {
-            each["_id"]: frozenset(each.get("queues", ())) for each in workers if each["_id"] not in drained
+            name: frozenset(each.get("queues", ())) for name, each in alive.items() if name not in drained
         }
         self._queues[self._own] = own
 
     def join(self, worker: str, queues: Sequence[str]) -> None:
         """A worker has come."""
         self._queues[worker] = frozenset(queues)
+        self._others = self._others.union([worker]).difference([self._own])
 
     def leave(self, worker: str) -> None:
         """A worker has gone."""
+        self._others = self._others.difference([worker])
+        self.drain(worker)
+
+    def drain(self, worker: str) -> None:
+        """A worker begins nothing any more."""
         if worker != self._own:
             self._queues.pop(worker, None)
 
@@ -55,8 +63,13 @@ class Peers:
 
     @property
     def alone(self) -> bool:
-        """True when no other worker is there."""
+        """True when no other worker is there that may begin something."""
         return len(self._queues) == 1
+
+    @property
+    def unheard(self) -> bool:
+        """True when no other worker is there at all, not even one that begins nothing."""
+        return not self._others
 
     def first(self, job: str, queue: str) -> bool:
         """Tell whether this worker comes first."""

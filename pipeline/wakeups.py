@@ -167,7 +167,7 @@ class Wakeups:
         if event.operation != "delete":
             self._gates.close(event.id)
             for worker in self._gates.drained_workers:
-                self._turns.peers.leave(worker)
+                self._turns.peers.drain(worker)
             return
         self._gates.open(event.id)
         self._wake(as_of=cluster_time(event.token))

@@ -115,6 +115,7 @@ class Worker:
         self._preparing = anyio.CancelScope()
         self._feed = feed
         self._intake: Intake
+        self._listener: Listener
         self._upkeep: Upkeep
         self._sessions: list[Any] = []
         self._soft, self._hard = anyio.Event(), anyio.Event()
@@ -158,8 +159,14 @@ class Worker:
             hand_off = HandOff(
                 self.name, self._queues, self._clock, self._settings.lease, self._may_go_on, self.gates
             )
-            admitter = Admitter(committer, self._hosted, self._store.vault)
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
+            admitter = Admitter(
+                committer,
+                self._hosted,
+                self._store.vault,
+                alone=self._surely_alone,
+                begun=rescuer.arm_for_lease,
+            )
             self._upkeep = Upkeep(
                 self._store,
                 self._settings,
@@ -193,6 +200,7 @@ class Worker:
     ) -> None:
         async with anyio.create_task_group() as background:
             listener, wakeups = self._hear(rescuer)
+            self._listener = listener
             background.start_soon(self._give_up_when_cancelled, committer)
             background.start_soon(self._leases.run)
             background.start_soon(rescuer.run)
@@ -279,6 +287,10 @@ class Worker:
         if self._claimer.stopped:
             return False
         return self._claimer.has_free or self._intake.may_go_on(task)
+
+    def _surely_alone(self) -> bool:
+        """Tell whether there is no other worker, as is known only while the change stream is well."""
+        return self._turns.peers.unheard and self._listener.healthy
 
     async def _take_turns(self) -> None:
         """Begin what others should have begun, and have not."""

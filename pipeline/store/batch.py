@@ -12,7 +12,7 @@ from typing import Any
 import bson
 from pymongo import UpdateMany, UpdateOne
 
-from pipeline.model import Change, Update, Write
+from pipeline.model import QUIET, Change, Update, Write
 
 
 def alike(writes: Iterable[Write]) -> list[list[Write]]:
@@ -93,7 +93,9 @@ class Batch:
                 without_times = collection == "tasks" and "created_at" not in document
                 created = self.ready if without_times else self.creates[collection]
                 created.append({**document, "commit": change.id})
-        for writes in alike(change.guard for change in changes if change.creates):
-            self.guards[writes[0].collection].add(writes, stamp)
+        for quiet in (False, True):
+            guards = (each.guard for each in changes if each.creates and each.quiet is quiet)
+            for writes in alike(guards):
+                self.guards[writes[0].collection].add(writes, QUIET + stamp if quiet else stamp)
         for writes in alike(write for change in changes for write in change.then):
             self.follow_ups[writes[0].collection].add(writes, stamp)

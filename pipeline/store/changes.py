@@ -20,6 +20,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
 from pipeline.errors import HistoryLost, StoreError
+from pipeline.model import QUIET
 from pipeline.store.driver import Doc, is_outage, translate, translated
 
 HISTORY_LOST_CODES = frozenset(
@@ -151,6 +152,7 @@ WORK = _watching(
         "updateDescription.updatedFields.state": {
             "$in": ["submitted", "ready", "running", "failed", "cancelled"]
         },
+        "updateDescription.updatedFields.commit": {"$not": {"$gte": QUIET}},
     },
     {
         "operationType": {"$in": ["insert", "replace", "delete"]},
@@ -173,7 +175,8 @@ WORK = _watching(
         },
     },
 )
-"""For workers: what there is to do, and what others have begun or ended; not what goes its usual way.
+"""For workers: what there is to do, and what others have begun or ended; not what goes its usual way, and
+not what a worker has begun that was alone.
 
 The server asks this of every write there is. A branch for each collection took it twice as long. The
 collection's name is an expression, as the server looks at these last: as a condition of its own it becomes a
@@ -309,6 +312,10 @@ def _nested(changed: Mapping[str, Any]) -> Doc:
         else:
             fields.setdefault(name, {})[rest] = value
     return fields
+
+
+HEARD_WITHIN = 2 * MAX_AWAIT + MAX_LAG
+"""Of what happened that long ago, a listener whose stream is well has heard."""
 
 
 class Pulse:

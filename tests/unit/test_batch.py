@@ -1,6 +1,7 @@
 """A batch: what is alike is one statement, and every change leaves a stamp by which it is recognised."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from pymongo import UpdateMany, UpdateOne
 
 from pipeline import transitions
 from pipeline.model import (
+    QUIET,
     Change,
     DocumentReference,
     Failure,
@@ -74,6 +76,14 @@ def ids(groups: Sequence[Sequence[Write]]) -> list[list[str]]:
 def batch(monkeypatch: pytest.MonkeyPatch) -> type[Batch]:
     monkeypatch.setattr("pipeline.store.batch.secrets.token_hex", lambda _: STAMP)
     return Batch
+
+
+def test_what_is_quiet_has_a_stamp_by_which_listeners_leave_it_out(batch: type[Batch]) -> None:
+    loud, quiet = admitted(1, HOLD), replace(admitted(2, HOLD), quiet=True)
+    assert batch([quiet, loud]).guards["jobs"].operations == [
+        UpdateOne(dict(loud.guard.filter), stamped(loud.guard.update, STAMP)),
+        UpdateOne(dict(quiet.guard.filter), stamped(quiet.guard.update, QUIET + STAMP)),
+    ]
 
 
 def test_what_differs_in_its_document_alone_is_one_statement(batch: type[Batch]) -> None:
