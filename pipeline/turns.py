@@ -67,7 +67,7 @@ class Peers:
         return len(self._queues) == 1
 
     @property
-    def unheard(self) -> bool:
+    def sole(self) -> bool:
         """True when no other worker is there at all, not even one that begins nothing."""
         return not self._others
 

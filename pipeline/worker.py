@@ -290,7 +290,7 @@ class Worker:
 
     def _surely_alone(self) -> bool:
         """Tell whether there is no other worker, as is known only while the change stream is well."""
-        return self._turns.peers.unheard and self._listener.healthy
+        return self._turns.peers.sole and self._listener.healthy
 
     async def _take_turns(self) -> None:
         """Begin what others should have begun, and have not."""

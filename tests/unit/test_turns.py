@@ -55,6 +55,22 @@ def test_only_those_count_who_claim_from_the_queue() -> None:
     assert own.rank(job, None) == 1  # nobody knows the queue: anybody may come first
 
 
+def test_one_that_begins_nothing_is_there_all_the_same() -> None:
+    own = Peers("own", [QUEUE])
+    assert own.sole
+    own.join("other", [QUEUE])
+    own.drain("other")
+    assert (own.alone, own.sole) == (True, False)
+    own.leave("other")
+    assert own.sole
+    own.replace([{"_id": "own"}, {"_id": "other"}], drained=["other"])
+    assert (own.alone, own.sole) == (True, False)
+    own.join("own", [QUEUE])
+    own.replace([{"_id": "own"}])
+    own.join("own", [QUEUE])
+    assert own.sole
+
+
 def test_workers_come_and_go_and_this_one_is_always_there() -> None:
     own = Peers("own", [QUEUE])
     assert (own.alone, own.count) == (True, 1)
