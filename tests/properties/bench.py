@@ -122,6 +122,7 @@ class Bench(RuleBasedStateMachine):
             if which % 2:
                 self.commit(0, [Entry("admit", job)])
             self.advance(400)
+        self.world.run(self.world.store.deadlines.index)
         self.overdue += self.world.run(lambda: self.world.store.deadlines.overdue(100))
         self.overdue = list(dict.fromkeys(self.overdue))
         return pick(self.overdue, which)
