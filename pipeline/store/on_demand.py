@@ -5,6 +5,7 @@ more, the more there are: what a deployment does not use must not be among them.
 has made one of them at once, it stays.
 """
 
+import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -53,6 +54,9 @@ ON_DEMAND: dict[str, IndexModel] = {
 }
 """On `jobs`, by name."""
 
+LONGEST_BUILD = 3600.0
+"""Seconds: a large collection takes minutes. By the usual timeout the server would give up, each time anew."""
+
 
 class OnDemand:
     """The indexes of `jobs` that not everybody needs. Not inside of a transaction."""
@@ -64,7 +68,8 @@ class OnDemand:
     async def require(self, name: str) -> None:
         """Make an index unless it is there; asked once by a process."""
         if name not in self._present:
-            await self._jobs.create_indexes([ON_DEMAND[name]])
+            with pymongo.timeout(LONGEST_BUILD):
+                await self._jobs.create_indexes([ON_DEMAND[name]])
             self._present.add(name)
 
     async def has(self, name: str) -> bool:

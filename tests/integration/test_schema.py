@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -210,6 +210,15 @@ async def test_an_update_by_hand_cannot_spoil_a_task(store: Store, field: str) -
 
 async def test_installing_again_changes_nothing(store: Store) -> None:
     assert await store.install() == []
+
+
+async def test_an_index_of_a_large_collection_has_the_time_that_it_takes(store: Store) -> None:
+    """The server aborts one that is not ready in the time which the driver tells it."""
+    await store.db.command("profile", 2)
+    await store.deadlines.index()
+    await store.db.command("profile", 0)
+    [made] = await store.db["system.profile"].find({"command.createIndexes": "jobs"}).to_list()
+    assert timedelta(milliseconds=made["command"]["maxTimeMS"]) > 100 * store.settings.timeout
 
 
 async def test_many_may_install_at_once(store_settings: StoreSettings) -> None:
