@@ -52,6 +52,10 @@ class Rescuer:
         """Somebody claims, or may claim, something: look when that lease could end."""
         self._agenda.arm(self._rescue_expired, self._lease + _MARGIN)
 
+    def arm_for_unheard(self) -> None:
+        """Somebody may not have heard of this worker yet: look when those leases could end, and it has."""
+        self._agenda.arm(self._look_for_unheard, max(self._lease, HEARD_WITHIN.total_seconds()) + _MARGIN)
+
     def arm_for_deadlines(self) -> None:
         """There may be deadlines: look now."""
         self._agenda.arm(self._expire_jobs)
@@ -74,7 +78,6 @@ class Rescuer:
     async def run(self) -> None:
         """Rescue until cancelled. Begins by looking for everything."""
         self.arm_all()
-        self._agenda.arm(self._look_for_unheard, max(self._lease, HEARD_WITHIN.total_seconds()) + _MARGIN)
         await self._agenda.run()
 
     async def _look_for_unheard(self) -> None:

@@ -160,6 +160,8 @@ class Worker:
                 self.name, self._queues, self._clock, self._settings.lease, self._may_go_on, self.gates
             )
             rescuer = Rescuer(self._store, rescues, self._settings.lease, self._wake)
+            if not self._turns.peers.sole:
+                rescuer.arm_for_unheard()
             admitter = Admitter(
                 committer,
                 self._hosted,

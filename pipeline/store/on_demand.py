@@ -55,7 +55,7 @@ ON_DEMAND: dict[str, IndexModel] = {
 """On `jobs`, by name."""
 
 LONGEST_BUILD = 3600.0
-"""Seconds: a large collection takes minutes. By the usual timeout the server would give up, each time anew."""
+"""Seconds: a large collection takes minutes. The server would give up by the usual timeout, at each try."""
 
 
 class OnDemand:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -18,6 +19,14 @@ from tests.support import Text, running, submit, until
 
 LEASE = timedelta(seconds=2)
 NEVER = timedelta(days=1)
+IDLE: dict[str, Any] = {
+    "host": "h",
+    "pid": 1,
+    "queues": [],
+    "slots": 1,
+    "sessions": [],
+    "alive_for": timedelta(minutes=5),
+}
 TAKEN = {"lease.claim_id": "another's", "lease.worker": "killed"}
 """A task whose holder is gone. No listener hears of it: no state has changed."""
 
@@ -117,6 +126,7 @@ async def test_what_one_began_that_had_not_heard_of_this_worker_is_found(
 ) -> None:
     monkeypatch.setattr("pipeline.rescuer.HEARD_WITHIN", LEASE)
     waiting = Waiting(attempts=1)
+    await store.workers.register("killed", **IDLE)
     [task] = await claimed(store, worker="killed", lease_for=timedelta(0), pipeline=waiting.pipeline())
     left = {name: await store.db[name].find_one_and_delete({}) for name in ("jobs", "tasks")}
     async with running(store, waiting.pipeline(), WorkerSettings(lease=LEASE)) as worker:
