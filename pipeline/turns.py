@@ -30,7 +30,8 @@ class Peers:
     def replace(self, workers: Iterable[Mapping[str, Any]], *, drained: Collection[str] = ()) -> None:
         """Note who is alive; those who are `drained` begin nothing, and are not counted."""
         own, alive = self._queues[self._own], {each["_id"]: each for each in workers}
-        self._others = frozenset(alive).difference([self._own])
+        # One that gave no sign of life may be back before anybody asks again: only its own end takes it away.
+        self._others = self._others.union(alive).difference([self._own])
         self._queues = {
             name: frozenset(each.get("queues", ())) for name, each in alive.items() if name not in drained
         }

@@ -18,6 +18,16 @@ MINUTE = timedelta(minutes=1)
 AT_ONCE = timedelta(0)
 """A lease of this length has run out when it begins."""
 
+IDLE: dict[str, Any] = {
+    "host": "h",
+    "pid": 1,
+    "queues": [],
+    "slots": 1,
+    "sessions": [],
+    "alive_for": timedelta(minutes=5),
+}
+"""A worker's record, as it registers."""
+
 
 def queue(pipeline: Pipeline = COUNTING, position: int = 0) -> str:
     return queue_name(pipeline.name, pipeline.version, pipeline.stages[position].name)

@@ -21,18 +21,10 @@ from pipeline.settings import WorkerSettings
 from pipeline.store import Store
 from pipeline.store.changes import FEED, WORK, Event, OperationTime
 from pipeline.store.clock import ServerClock
-from tests.records import violations
+from tests.records import IDLE, violations
 from tests.support import Count, Text, pipeline_of, running, submit, until
 
 AT_ONCE = timedelta(milliseconds=1)
-IDLE: dict[str, Any] = {
-    "host": "h",
-    "pid": 1,
-    "queues": [],
-    "slots": 1,
-    "sessions": [],
-    "alive_for": timedelta(minutes=1),
-}
 STAGES = ["first", "second", "third"]
 
 

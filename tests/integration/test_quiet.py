@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 import anyio
 import pytest
@@ -14,19 +13,11 @@ from pipeline.settings import WorkerSettings
 from pipeline.store import Store
 from pipeline.store.changes import WORK
 from pipeline.worker import Worker
-from tests.records import claimed, violations
+from tests.records import IDLE, claimed, violations
 from tests.support import Text, running, submit, until
 
 LEASE = timedelta(seconds=2)
 NEVER = timedelta(days=1)
-IDLE: dict[str, Any] = {
-    "host": "h",
-    "pid": 1,
-    "queues": [],
-    "slots": 1,
-    "sessions": [],
-    "alive_for": timedelta(minutes=5),
-}
 TAKEN = {"lease.claim_id": "another's", "lease.worker": "killed"}
 """A task whose holder is gone. No listener hears of it: no state has changed."""
 

@@ -66,7 +66,9 @@ def test_one_that_begins_nothing_is_there_all_the_same() -> None:
     own.replace([{"_id": "own"}, {"_id": "other"}], drained=["other"])
     assert (own.alone, own.sole) == (True, False)
     own.join("own", [QUEUE])
-    own.replace([{"_id": "own"}])
+    own.replace([{"_id": "own"}])  # it is silent, and may be back
+    assert (own.alone, own.sole) == (True, False)
+    own.leave("other")
     own.join("own", [QUEUE])
     assert own.sole
 
