@@ -229,7 +229,7 @@ async def test_a_batch_over_rest(store: Store) -> None:
         assert (await served.get(f"/v1/batches/{batch['id']}"))["state"] == "succeeded"
         check_problem(await served.http.post(f"/v1/batches/{batch['id']}/cancel"), 409, "is succeeded")
         check_problem(
-            await served.http.post(f"/v1/batches/{batch['id'][:-1]}0/close"), 404, "there is no batch"
+            await served.http.post(f"/v1/batches/default.{'0' * 32}/close"), 404, "there is no batch"
         )
         check_problem(await served.http.post("/v1/batches", json={"total": -1}), 422, "total")
         check_problem(await served.post(batch=batch["id"]), 422, "has ended")
