@@ -28,12 +28,14 @@ class Peers:
         self._queues: dict[str, frozenset[str]] = {own: frozenset(queues)}
 
     def replace(self, workers: Iterable[Mapping[str, Any]], *, drained: Collection[str] = ()) -> None:
-        """Note who is alive; those who are `drained` begin nothing, and are not counted."""
-        own, alive = self._queues[self._own], {each["_id"]: each for each in workers}
-        # One that gave no sign of life may be back before anybody asks again: only its own end takes it away.
-        self._others = self._others.union(alive).difference([self._own])
+        """Note who is registered; those who are silent or `drained` begin nothing, and are not counted."""
+        own, known = self._queues[self._own], {each["_id"]: each for each in workers}
+        # One that is silent may be back before anybody asks again: only its record's end takes it away.
+        self._others = self._others.union(known).difference([self._own])
         self._queues = {
-            name: frozenset(each.get("queues", ())) for name, each in alive.items() if name not in drained
+            name: frozenset(each.get("queues", ()))
+            for name, each in known.items()
+            if each["alive"] and name not in drained
         }
         self._queues[self._own] = own
 

@@ -1,6 +1,6 @@
 """What a worker does with change events: wakeups, timers, cancellations; and without them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pipeline.gates import Gates
 from pipeline.hosted import Hosted
@@ -14,7 +14,6 @@ from pipeline.store.controls import Controls, breaker_of
 from pipeline.store.limits import Limits
 from pipeline.store.ponds import Ponds
 from pipeline.store.refills import refill_of
-from pipeline.store.workers import Workers
 from pipeline.turns import Turns
 from pipeline.upkeep import Upkeep
 
@@ -29,7 +28,7 @@ class Wakeups:
         self,
         *,
         changes: Changes,
-        workers: Workers,
+        meet_peers: Callable[[], Awaitable[None]],
         backlog: Backlog,
         leases: Leases,
         rescuer: Rescuer,
@@ -43,7 +42,7 @@ class Wakeups:
         hosted: Hosted,
     ) -> None:
         self._changes = changes
-        self._workers = workers
+        self._meet_peers = meet_peers
         self._backlog = backlog
         self._leases = leases
         self._rescuer = rescuer
@@ -86,7 +85,7 @@ class Wakeups:
         since = since or await self._changes.now()
         found = await self._backlog.size(since)
         await self._gates.read(self._controls, self._ponds, self._limits, since)
-        self._turns.peers.replace(await self._workers.alive(), drained=self._gates.drained_workers)
+        await self._meet_peers()
         self._wake(as_of=since)
         self._rescuer.arm_all()
         self._upkeep.arm_all()

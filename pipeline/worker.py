@@ -230,7 +230,7 @@ class Worker:
     def _hear(self, rescuer: Rescuer) -> tuple[Listener, Wakeups]:
         wakeups = Wakeups(
             changes=self._store.changes,
-            workers=self._store.workers,
+            meet_peers=self._meet_peers,
             backlog=self._backlog,
             leases=self._leases,
             rescuer=rescuer,
@@ -414,8 +414,8 @@ class Worker:
         await self._store.strays.unmark((each.name, each.version) for each in self._hosted)
 
     async def _meet_peers(self) -> None:
-        alive = await self._store.workers.alive()
-        self._turns.peers.replace(alive, drained=self.gates.drained_workers)
+        registered = await self._store.workers.registered()
+        self._turns.peers.replace(registered, drained=self.gates.drained_workers)
 
     async def _leave(self) -> None:
         with suppress(StoreUnavailable), anyio.move_on_after(2):

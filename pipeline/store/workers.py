@@ -101,6 +101,12 @@ class Workers:
         return await self._workers.find(alive, {"sessions": 0}).sort("started_at", 1).to_list()
 
     @translated
+    async def registered(self) -> list[Doc]:
+        """Return all workers that have not left, with their queues; `alive` tells apart who is silent."""
+        alive = {"$gt": ["$alive_until", "$$NOW"]}
+        return await self._workers.find({}, {"queues": 1, "alive": alive}).to_list()
+
+    @translated
     async def end_sessions(self, worker: str) -> None:
         """End a dead worker's transactions, which would hold their locks for a minute otherwise.
 

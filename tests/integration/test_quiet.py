@@ -90,6 +90,14 @@ async def test_others_are_told(store: Store, drained: bool) -> None:
         assert await told_of(store, waiting) == ["jobs running"]
 
 
+async def test_one_that_was_silent_when_this_worker_came_may_be_back(store: Store) -> None:
+    await store.workers.register("silent", **{**IDLE, "alive_for": timedelta(0)})
+    waiting = Waiting()
+    async with running(store, waiting.pipeline()) as worker:
+        await listening(store, worker)
+        assert await told_of(store, waiting) == ["jobs running"]
+
+
 async def test_a_worker_that_does_not_listen_may_not_be_alone(store: Store) -> None:
     waiting = Waiting()
     async with running(store, waiting.pipeline(), WorkerSettings(listen=False)):

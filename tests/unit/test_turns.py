@@ -11,11 +11,12 @@ from pipeline.turns import STEP, Peers, Turns
 NAMES = [f"worker-{number}" for number in range(5)]
 JOBS = [f"default.{number:020x}" for number in range(200)]
 QUEUE, OTHER = "test@1/first", "test@1/second"
+OWN = {"_id": "own", "queues": [], "alive": True}
 
 
 def crowd(queues: tuple[str, ...] = (QUEUE,), names: list[str] = NAMES) -> list[Peers]:
     """The same workers, as each of them sees them."""
-    everybody = [{"_id": name, "queues": queues} for name in names]
+    everybody = [{"_id": name, "queues": queues, "alive": True} for name in names]
     crowd = [Peers(name, queues) for name in names]
     for peers in crowd:
         peers.replace(everybody)
@@ -63,13 +64,20 @@ def test_one_that_begins_nothing_is_there_all_the_same() -> None:
     assert (own.alone, own.sole) == (True, False)
     own.leave("other")
     assert own.sole
-    own.replace([{"_id": "own"}, {"_id": "other"}], drained=["other"])
-    assert (own.alone, own.sole) == (True, False)
-    own.join("own", [QUEUE])
-    own.replace([{"_id": "own"}])  # it is silent, and may be back
+    own.replace([OWN, {"_id": "other", "alive": True}], drained=["other"])
     assert (own.alone, own.sole) == (True, False)
     own.leave("other")
     own.join("own", [QUEUE])
+    assert own.sole
+
+
+def test_one_that_is_silent_may_be_back() -> None:
+    own = Peers("own", [QUEUE])
+    own.replace([OWN, {"_id": "other", "queues": [QUEUE], "alive": False}])
+    assert (own.alone, own.sole) == (True, False)
+    own.replace([OWN])  # as of before it came: only that it left would take it away
+    assert (own.alone, own.sole) == (True, False)
+    own.leave("other")
     assert own.sole
 
 
@@ -82,11 +90,11 @@ def test_workers_come_and_go_and_this_one_is_always_there() -> None:
     own.leave("other")
     own.leave("own")
     assert (own.alone, own.count) == (True, 1)
-    own.replace([{"_id": "other", "queues": [QUEUE]}, {"_id": "a record without queues"}])
+    own.replace([{"_id": "other", "queues": [QUEUE], "alive": True}, {"_id": "no queues", "alive": True}])
     assert own.count == 3
     job = next(job for job in JOBS if own.rank(job, None) == 2)
     assert own.rank(job, QUEUE) == 1
-    own.replace([{"_id": "own", "queues": []}])
+    own.replace([OWN])
     assert own.alone
     other = Peers("other", [QUEUE])
     other.join("own", [QUEUE])
