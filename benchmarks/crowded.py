@@ -1,19 +1,15 @@
 """How many workers run for a single job when sixty-four are idle."""
 
-import os
-import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from subprocess import DEVNULL
+from contextlib import AsyncExitStack
 
 import anyio
 
+from benchmarks.child import child, database_of
 from benchmarks.claims import LOOKS_AND_TAKES, claims
 from benchmarks.figure import Figure
 from benchmarks.ground import jobs
 from benchmarks.profiler import profiled
 from pipeline.store import Store
-from pipeline.tether import tethered
 
 PROCESSES, WORKERS = 4, 16
 """So many processes, with so many workers in each."""
@@ -30,7 +26,8 @@ async def attempts_of_single_jobs(store: Store, times: int) -> Figure:
     counts = []
     async with AsyncExitStack() as stack:
         for number in range(PROCESSES):
-            await stack.enter_async_context(_crowd(store, f"crowd{number}"))
+            words, environment = (str(WORKERS), f"crowd{number}"), database_of(store)
+            await stack.enter_async_context(child("benchmarks.crowd", *words, environment=environment))
         await _until_there(store, PROCESSES * WORKERS)
         await anyio.sleep(SETTLE)
         for _ in range(times):
@@ -50,27 +47,6 @@ async def attempts_of_single_jobs(store: Store, times: int) -> Figure:
         note=f"{PROCESSES * WORKERS} idle workers in {PROCESSES} processes; the worst of {times} jobs, "
         f"{mean:.1f} on average",
     )
-
-
-@asynccontextmanager
-async def _crowd(store: Store, name: str) -> AsyncIterator[None]:
-    uri = store.settings.mongodb_uri
-    assert uri is not None  # noqa: S101 -- a connected store has one
-    variables = {
-        **os.environ,
-        "MILLRACE_MONGODB_URI": uri.get_secret_value(),
-        "MILLRACE_DATABASE": store.settings.database,
-    }
-    command = [sys.executable, "-m", "benchmarks.crowd", str(WORKERS), name]
-    async with await anyio.open_process(
-        tethered(command), stdin=DEVNULL, stdout=DEVNULL, stderr=None, env=variables
-    ) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-            with anyio.CancelScope(shield=True), anyio.move_on_after(20):
-                await process.wait()
 
 
 async def _until_there(store: Store, workers: int) -> None:

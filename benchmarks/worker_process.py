@@ -1,23 +1,19 @@
 """Worker processes, started by the command line as users start them."""
 
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from subprocess import DEVNULL
 
 import anyio
 import psutil
 from anyio.abc import Process
 
+from benchmarks.child import child, cpu_seconds, database_of
 from pipeline.store import Store
-from pipeline.tether import tethered
 
 NOOP_NAME = "benchmarks.ground:NOOP"
 _LOOK_AGAIN = 0.02
 _START_SECONDS = 60
-_STOP_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +25,7 @@ class WorkerProcess:
 
     def cpu_seconds(self) -> float:
         """Return what it has computed so far."""
-        times = psutil.Process(self.process.pid).cpu_times()
-        return float(times.user + times.system)
+        return cpu_seconds(self.process.pid)
 
     def resident_bytes(self) -> int:
         """Return the memory that it occupies now."""
@@ -50,35 +45,20 @@ async def worker_process(
 
     It may not be ready yet when the block begins: `until_registered` waits for that.
     """
-    command = [sys.executable, "-m", "api", "worker", "--pipeline", pipeline, "--name", name, *options]
+    words = ("worker", "--pipeline", pipeline, "--name", name, *options)
     variables = {
-        **os.environ,
+        **database_of(store),
         "MILLRACE_MONGODB_URI": named_uri(store, name),
-        "MILLRACE_DATABASE": store.settings.database,
         "MILLRACE_LOG_LEVEL": "ERROR",
         **environment,
     }
-    process = await anyio.open_process(
-        tethered(command), stdin=DEVNULL, stdout=DEVNULL, stderr=None, env=variables
-    )
-    try:
+    async with child("api", *words, environment=variables) as process:
         yield WorkerProcess(name, process)
-    finally:
-        with anyio.CancelScope(shield=True):
-            if process.returncode is None:
-                process.terminate()
-            with anyio.move_on_after(_STOP_SECONDS):
-                await process.wait()
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
 
 
 def named_uri(store: Store, name: str) -> str:
     """Return the connection string of a client which mongod tells from others by this name."""
-    uri = store.settings.mongodb_uri
-    assert uri is not None  # noqa: S101 -- a connected store has one
-    return f"{uri.get_secret_value()}&appName={name}"
+    return f"{database_of(store)['MILLRACE_MONGODB_URI']}&appName={name}"
 
 
 async def until_registered(store: Store, *workers: WorkerProcess) -> None:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 import anyio
 
+from benchmarks.bare_listener import bare_listener
+from benchmarks.child import cpu_seconds
 from benchmarks.claims import LOOKS_AND_TAKES, claims, while_work_was_ready
 from benchmarks.counters import counters
 from benchmarks.crowded import attempts_of_single_jobs
@@ -24,7 +26,9 @@ MOST_EMPTY = 10
 MOST_CONFLICTS = 0.05
 """Write conflicts for each task: flat means that there are next to none, whatever the number of workers."""
 DEARER = 1.5
-"""How much more processor time the same events may cost a listener when all cores are taken."""
+"""How much more processor time the same events may cost a listener when there are many workers. A bare
+listener beside it tells what of that is the machine's: the more processes share the cores, the more all cost.
+"""
 _LOOK_AGAIN = 0.05
 _SETTLE = 1.0
 
@@ -44,6 +48,8 @@ class Round:
     """Transactions, of each task."""
     heard: float
     """Microseconds of processor time that a job's events cost a worker which has nothing to do with it."""
+    bare: float
+    """Microseconds that they cost a process which reads them with the driver, and drops them."""
 
 
 async def measure(form: Form) -> Measured:
@@ -55,6 +61,8 @@ async def measure(form: Form) -> Measured:
             bystander = await stack.enter_async_context(
                 worker_process(store, "bystander", pipeline="benchmarks.stages:ELSEWHERE")
             )
+            bare = await stack.enter_async_context(bare_listener(store))
+            listeners = bystander.process.pid, bare.pid
             workers: list[WorkerProcess] = []
             for number in FEWER_NUMBERS if form.short else NUMBERS:
                 for position in range(len(workers), number):
@@ -62,21 +70,21 @@ async def measure(form: Form) -> Measured:
                     workers.append(await stack.enter_async_context(added))
                 await until_registered(store, bystander, *workers)
                 await anyio.sleep(_SETTLE)
-                rounds.append(await _round(store, number, count, bystander))
+                rounds.append(await _round(store, number, count, listeners))
         attempts = await attempts_of_single_jobs(store, form.size(20, 3))
         await verify(store)
     rates = Series("workers", "Millrace", [each.rate for each in rounds], [each.workers for each in rounds])
     return [*_figures(rounds, count), attempts, rates]
 
 
-async def _round(store: Store, workers: int, count: int, bystander: WorkerProcess) -> Round:
+async def _round(store: Store, workers: int, count: int, listeners: Sequence[int]) -> Round:
     submitted = jobs(count)
-    before, busy = await counters(store), bystander.cpu_seconds()
+    before, busy = await counters(store), [cpu_seconds(pid) for pid in listeners]
     async with profiled(store, LOOKS_AND_TAKES) as entries:
         started = datetime.now(UTC)
         await store.db["jobs"].insert_many(submitted, ordered=False)
         await _until_done(store)
-    heard = bystander.cpu_seconds() - busy
+    heard, bare = (cpu_seconds(pid) - already for pid, already in zip(listeners, busy, strict=True))
     counted = (await counters(store)).since(before)
     last = await store.db["jobs"].find({"tenant": "default"}).sort("finished_at", -1).limit(1).to_list()
     elapsed = (last[0]["finished_at"].replace(tzinfo=UTC) - started).total_seconds()
@@ -89,6 +97,7 @@ async def _round(store: Store, workers: int, count: int, bystander: WorkerProces
         conflicts=counted.write_conflicts / tasks,
         aborted=counted.aborted / tasks,
         heard=1e6 * heard / count,
+        bare=1e6 * bare / count,
     )
 
 
@@ -135,10 +144,11 @@ def _figures(rounds: Sequence[Round], count: int) -> list[Figure]:
             f"workers.stream_cost_{last.workers}",
             last.heard,
             "µs/job",
-            reference=first.heard,
+            reference=first.heard * last.bare / first.bare,
             target=DEARER,
             bound="at most",
-            note="processor time of a worker that only hears of these jobs, by workers: "
-            + told(lambda one: one.heard, ".0f"),
+            note="a worker that only hears of these jobs, and what it needs with one that works, as much "
+            f"dearer as a bare listener's events became; by workers: {told(lambda one: one.heard, '.0f')}; "
+            f"the bare listener's: {told(lambda one: one.bare, '.0f')}",
         ),
     ]
