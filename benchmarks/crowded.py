@@ -23,11 +23,11 @@ _LOOK_AGAIN = 0.02
 
 async def attempts_of_single_jobs(store: Store, times: int) -> Figure:
     """Submit one job at a time, and count who tried to get it."""
-    counts = []
+    counts, environment = [], database_of(store)
     async with AsyncExitStack() as stack:
         for number in range(PROCESSES):
-            words, environment = (str(WORKERS), f"crowd{number}"), database_of(store)
-            await stack.enter_async_context(child("benchmarks.crowd", *words, environment=environment))
+            crowd = child("benchmarks.crowd", str(WORKERS), f"crowd{number}", environment=environment)
+            await stack.enter_async_context(crowd)
         await _until_there(store, PROCESSES * WORKERS)
         await anyio.sleep(SETTLE)
         for _ in range(times):
